@@ -1,0 +1,211 @@
+#include "echod/address.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <bsd/string.h>
+#include <ctype.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "echod/number.h"
+
+uint16_t
+address_parse_port(const char *text)
+{
+	long long port;
+
+	if (number_parse(text, 1, UINT16_MAX, &port))
+		return (uint16_t)port;
+	if (strcmp(text, "echo") == 0)
+		return ADDRESS_PORT_ECHO;
+
+	const struct servent *service = getservbyname(text, "tcp");
+
+	return service != NULL ? ntohs((uint16_t)service->s_port) : 0;
+}
+
+/*
+ * Split text at its port: where the host starts and ends, where the port is,
+ * and whether the host is written as only an IPv6 address is.
+ */
+static const char *
+split(const char *text, const char **host, size_t *len, const char **port,
+    bool *v6)
+{
+	const char *colon = strchr(text, ':');
+
+	*host = text;
+	*port = NULL;
+	*v6 = true;
+	if (text[0] == '[') {
+		const char *end = strchr(text, ']');
+
+		if (end == NULL)
+			return "the bracket is not closed";
+		if (end[1] != '\0' && end[1] != ':')
+			return "only :PORT may follow the bracket";
+		if (end == text + 1)
+			return "nothing is between the brackets";
+		*host = text + 1;
+		*len = (size_t)(end - *host);
+		if (end[1] == ':')
+			*port = end + 2;
+	} else if (colon != NULL && strchr(colon + 1, ':') == NULL) {
+		*v6 = false;
+		*len = (size_t)(colon - text);
+		*port = colon + 1;
+	} else { /* a name, an IPv4 address, or an IPv6 address without port */
+		*v6 = colon != NULL;
+		*len = strlen(text);
+	}
+	return NULL;
+}
+
+/* Whether host is an IPv6 address, perhaps with a scope (RFC 4007). */
+static bool
+is_ipv6(const char *host)
+{
+	char ip[ADDRESS_HOST_SIZE];
+	struct in6_addr in6;
+
+	strlcpy(ip, host, sizeof(ip));
+
+	char *scope = strchr(ip, '%');
+
+	if (scope != NULL)
+		*scope++ = '\0';
+	return inet_pton(AF_INET6, ip, &in6) == 1 &&
+	    (scope == NULL || scope[0] != '\0');
+}
+
+const char *
+address_parse(const char *text, struct address_spec *spec)
+{
+	const char *host, *port;
+	size_t len;
+	bool v6;
+
+	if (text[0] == '\0')
+		return "it is empty";
+
+	const char *bad = split(text, &host, &len, &port, &v6);
+
+	if (bad != NULL)
+		return bad;
+	if (len >= sizeof(spec->host))
+		return "the host is too long";
+	for (size_t i = 0; i < len; i++)
+		if (!isgraph((unsigned char)host[i]) ||
+		    strchr("[]", host[i]) != NULL)
+			return "the host has a character that no host has";
+	memset(spec, 0, sizeof(*spec));
+	memcpy(spec->host, host, len);
+	if (v6 && !is_ipv6(spec->host))
+		return "brackets, or more than one colon, need an IPv6 address";
+	if (port != NULL && (spec->port = address_parse_port(port)) == 0)
+		return "its port is neither a number from 1 to 65535 nor a known service";
+	return NULL;
+}
+
+/* The IPv4 address within an IPv4-mapped IPv6 one (RFC 4291, 2.5.5.2). */
+static bool
+mapped(const struct address *addr, struct in_addr *in)
+{
+	if (addr->sa.sa_family != AF_INET6 ||
+	    !IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr))
+		return false;
+	memcpy(in, &addr->in6.sin6_addr.s6_addr[12], sizeof(*in));
+	return true;
+}
+
+char *
+address_format(const struct address *addr, char text[static ADDRESS_TEXT_SIZE])
+{
+	char ip[INET6_ADDRSTRLEN], scope[sizeof("%4294967295")] = "";
+	struct in_addr in = { 0 };
+
+	if (addr->sa.sa_family == AF_INET || mapped(addr, &in)) {
+		if (addr->sa.sa_family == AF_INET)
+			in = addr->in.sin_addr;
+		inet_ntop(AF_INET, &in, ip, sizeof(ip));
+		snprintf(
+		    text, ADDRESS_TEXT_SIZE, "%s:%u", ip, address_port(addr));
+	} else {
+		assert(addr->sa.sa_family == AF_INET6);
+		inet_ntop(AF_INET6, &addr->in6.sin6_addr, ip, sizeof(ip));
+		if (addr->in6.sin6_scope_id != 0)
+			snprintf(scope, sizeof(scope), "%%%u",
+			    addr->in6.sin6_scope_id);
+		snprintf(text, ADDRESS_TEXT_SIZE, "[%s%s]:%u", ip, scope,
+		    address_port(addr));
+	}
+	return text;
+}
+
+struct in6_addr
+address_source(const struct address *addr, int prefix)
+{
+	struct in6_addr source = { 0 };
+	struct in_addr in;
+
+	if (addr->sa.sa_family == AF_INET || mapped(addr, &in)) {
+		if (addr->sa.sa_family == AF_INET)
+			in = addr->in.sin_addr;
+		source.s6_addr[10] = source.s6_addr[11] = 0xff;
+		memcpy(&source.s6_addr[12], &in, sizeof(in));
+		return source;
+	}
+	source = addr->in6.sin6_addr;
+	for (int i = 0; i < 16; i++) {
+		const int bits = prefix - 8 * i; /* of this byte, that count */
+
+		if (bits < 8)
+			source.s6_addr[i] &= bits > 0 ? 0xff << (8 - bits) : 0;
+	}
+	return source;
+}
+
+char *
+address_format_source(const struct in6_addr *source, int prefix,
+    char text[static ADDRESS_TEXT_SIZE])
+{
+	if (IN6_IS_ADDR_V4MAPPED(source)) {
+		inet_ntop(
+		    AF_INET, &source->s6_addr[12], text, ADDRESS_TEXT_SIZE);
+		return text;
+	}
+
+	char ip[INET6_ADDRSTRLEN];
+
+	inet_ntop(AF_INET6, source, ip, sizeof(ip));
+	snprintf(text, ADDRESS_TEXT_SIZE, "%s/%d", ip, prefix);
+	return text;
+}
+
+uint16_t
+address_port(const struct address *addr)
+{
+	return ntohs(addr->sa.sa_family == AF_INET ? addr->in.sin_port
+						   : addr->in6.sin6_port);
+}
+
+bool
+address_is_wildcard(const struct address *addr)
+{
+	return addr->sa.sa_family == AF_INET
+	    ? addr->in.sin_addr.s_addr == htonl(INADDR_ANY)
+	    : IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+bool
+address_equal(const struct address *a, const struct address *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family ||
+	    address_port(a) != address_port(b))
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+	return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr) &&
+	    a->in6.sin6_scope_id == b->in6.sin6_scope_id;
+}
