@@ -1,0 +1,20 @@
+/*
+ * Time, as echod counts it: nanoseconds of CLOCK_MONOTONIC in an int64_t.
+ */
+#ifndef ECHOD_CLOCK_H
+#define ECHOD_CLOCK_H
+
+#include <stdint.h>
+
+#define CLOCK_SECOND INT64_C(1000000000)
+#define CLOCK_MILLISECOND INT64_C(1000000)
+#define CLOCK_MICROSECOND INT64_C(1000)
+#define CLOCK_NEVER INT64_MAX
+
+/* The time now, clock_gettime(2).  Cannot fail.  Async-signal-safe. */
+int64_t clock_now(void);
+
+/* Wait for ns, nanosleep(2); less if a signal comes. */
+void clock_pause(int64_t ns);
+
+#endif
