@@ -1,0 +1,69 @@
+/*
+ * The listening sockets, and all that the sockets accepted from them inherit.
+ */
+#ifndef ECHOD_LISTENER_H
+#define ECHOD_LISTENER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "echod/address.h"
+
+enum {
+	LISTENERS_MAX = 32,
+	LISTENERS_TEXT_SIZE = 1024,
+};
+
+struct listener {
+	int fd; /* non-blocking, close-on-exec; -1: not open */
+	struct address addr;
+	uint32_t specs; /* which of config's want it: bit i for the i-th */
+};
+
+struct listeners {
+	size_t n;
+	struct listener at[LISTENERS_MAX];
+};
+
+struct listener_config {
+	const struct address_spec *spec; /* none: every interface */
+	size_t nspec; /* 32 at most */
+	int family; /* AF_UNSPEC, AF_INET or AF_INET6 */
+	uint16_t port; /* for those of spec without one; host order */
+	int backlog; /* of listen(2) */
+	int idle_timeout; /* seconds, 0: none */
+};
+
+/*
+ * Resolve config's addresses into *ls, with no socket yet (each fd is -1).
+ * Returns 0, or, having logged why, the status of sysexits(3) to exit with.
+ */
+int listeners_resolve(
+    struct listeners *ls, const struct listener_config *config);
+
+/*
+ * Open, bind and set up a socket for each of *ls.  An address that this host
+ * does not have is left out with a warning if its name has another; any other
+ * failure closes them all.  Returns as listeners_resolve().
+ */
+int listeners_open(struct listeners *ls, const struct listener_config *config);
+
+/*
+ * What listeners_open() would say of *ls, but for ports that are in use:
+ * without a socket left, and with absent addresses left out of *ls.
+ */
+int listeners_check(struct listeners *ls);
+
+/* Close them all; *ls is empty then. */
+void listeners_close(struct listeners *ls);
+
+/* Write "A, B and C" for people.  Cut short if it is too long.  Returns text.
+ */
+char *listeners_format(
+    const struct listeners *ls, char text[static LISTENERS_TEXT_SIZE]);
+
+/* Write ":7", or the addresses where not all are wildcards, for titles. */
+char *listeners_title(
+    const struct listeners *ls, char text[static LISTENERS_TEXT_SIZE]);
+
+#endif
