@@ -1,0 +1,41 @@
+/*
+ * What is worth a line in the log, and how it is written: a function per event.
+ */
+#ifndef ECHOD_EVENTS_H
+#define ECHOD_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "echod/address.h"
+#include "echod/clients.h"
+
+/* A client is connected; priority is one of syslog(3)'s. */
+void event_connected(int priority, const struct client *c);
+
+/* Its child has ended, lasted ns after it came, for the reason why. */
+void event_closed(int priority, const struct client *c, uint64_t bytes,
+    int64_t lasted, const char *why);
+
+/* Of many refusals the first has its line, then a line per second the number.
+ */
+struct refusals {
+	int64_t next; /* no line before that time, in ns of a monotonic clock */
+	unsigned long held; /* without a line so far */
+};
+
+/* Whether the one at the time at gets a line; if not it is counted. */
+bool event_refusal_due(struct refusals *r, int64_t at);
+
+/* Log the number of those without a line, if there are any and it is time. */
+void event_refusals_held(struct refusals *r, int64_t at);
+
+/* peer was refused: of source, there are limit clients already... */
+void event_refused_many(
+    const struct address *peer, const char *source, int limit);
+
+/* ...or they come more than limit times per second. */
+void event_refused_fast(
+    const struct address *peer, const char *source, int limit);
+
+#endif

@@ -1,0 +1,67 @@
+#include "echod/events.h"
+
+#include <inttypes.h>
+
+#include "echod/clock.h"
+#include "echod/log.h"
+
+void
+event_connected(int priority, const struct client *c)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_line(priority, "connected with %s (pid %d, %zu active)",
+	    address_format(&c->peer, text), (int)c->pid, c->nth);
+}
+
+void
+event_closed(int priority, const struct client *c, uint64_t bytes,
+    int64_t lasted, const char *why)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_line(priority,
+	    "closed %s (pid %d): %" PRIu64 " bytes in %.1f s, %s",
+	    address_format(&c->peer, text), (int)c->pid, bytes,
+	    (double)lasted / CLOCK_SECOND, why);
+}
+
+bool
+event_refusal_due(struct refusals *r, int64_t at)
+{
+	event_refusals_held(r, at);
+	if (at < r->next) {
+		r->held++;
+		return false;
+	}
+	r->next = at + CLOCK_SECOND;
+	return true;
+}
+
+void
+event_refusals_held(struct refusals *r, int64_t at)
+{
+	if (r->held == 0 || at < r->next)
+		return;
+	log_info("refused %lu more in the meantime", r->held);
+	r->held = 0;
+	r->next = at + CLOCK_SECOND;
+}
+
+void
+event_refused_many(const struct address *peer, const char *source, int limit)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_info("refused %s: %d clients from %s already",
+	    address_format(peer, text), limit, source);
+}
+
+void
+event_refused_fast(const struct address *peer, const char *source, int limit)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_info("refused %s: more than %d a second from %s",
+	    address_format(peer, text), limit, source);
+}
