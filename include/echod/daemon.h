@@ -1,0 +1,58 @@
+/*
+ * What makes a process a daemon: descriptors, the background, the pidfile.
+ */
+#ifndef ECHOD_DAEMON_H
+#define ECHOD_DAEMON_H
+
+#include <stdbool.h>
+
+struct pidfh; /* of libbsd, pidfile(3bsd) */
+
+/*
+ * Open /dev/null for each of descriptors 0 to 2 that is closed, lest a socket
+ * become standard error, and close all above that the caller left open, set
+ * the umask.
+ * Returns 0, or, having logged why, the status of sysexits(3) to exit with.
+ */
+int daemon_tidy_descriptors(void);
+
+/*
+ * Go to the background: fork(2), setsid(2), chdir(2) to "/", and standard input
+ * is /dev/null.  Returns in the daemon only.  The process that was called stays
+ * until daemon_ready(), then exits 0; if the daemon ends before, it exits with
+ * the daemon's status.  *ready gets a descriptor for daemon_ready().  Returns
+ * 0, or as above.
+ */
+int daemon_background(int *ready);
+
+/*
+ * The daemon serves: let the caller go, and leave its terminal: 1 and, unless
+ * keep_stderr, 2 become what 0 is.
+ */
+void daemon_ready(int ready, bool keep_stderr);
+
+/*
+ * Open and lock the pidfile at path, an absolute one.  To be done before
+ * daemon_background(); daemon_pidfile_write() after it.  *pf gets the handle,
+ * for daemon_pidfile_remove(), or NULL where path is NULL; the other two take
+ * that.  Both return as above.
+ */
+int daemon_pidfile_lock(struct pidfh **pf, const char *path);
+int daemon_pidfile_write(struct pidfh *pf);
+
+/*
+ * Remove the pidfile of an echod that does not come to serve.  Only the process
+ * that wrote it may: libbsd does not look at the pid.
+ */
+void daemon_pidfile_remove(struct pidfh *pf);
+
+/*
+ * Before echod gives up what libbsd needs to handle a pidfile: keep of *pf,
+ * which becomes NULL, a descriptor only, and with it the lock.  *kept gets it,
+ * for daemon_pidfile_empty(), or -1 where there is no pidfile.  At the end the
+ * file is left, but empty: no stale pid.  Returns as above.
+ */
+int daemon_pidfile_keep(struct pidfh **pf, int *kept);
+void daemon_pidfile_empty(int kept);
+
+#endif
