@@ -1,0 +1,29 @@
+/*
+ * The parent: accept clients, fork a child for each, reap them, and drain.
+ */
+#ifndef ECHOD_SERVER_H
+#define ECHOD_SERVER_H
+
+#include <signal.h>
+
+#include "echod/listener.h"
+#include "echod/options.h"
+
+struct server;
+
+/*
+ * Set up a server for the sockets of ls, which it closes when it stops.  opt
+ * and ls must outlive it.  Returns NULL, having logged why, without memory.
+ */
+struct server *server_new(const struct options *opt, struct listeners *ls);
+
+/*
+ * Serve until TERM or INT, then drain: the listeners close and the children
+ * have the grace to finish.  waiting is signals_init()'s mask.  Nothing that
+ * clients do and no lack of resources makes it return.
+ */
+void server_run(struct server *s, const sigset_t *waiting);
+
+void server_free(struct server *s);
+
+#endif
