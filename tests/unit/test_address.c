@@ -1,0 +1,478 @@
+/*
+ * Addresses: every way to write one, and how a peer is written.
+ */
+#include "echod/address.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support.h"
+
+/* What a label, and a whole host, may be at most. */
+#define X15 "xxxxxxxxxxxxxxx"
+#define X63 X15 X15 X15 X15 "xxx"
+#define X255 X63 "." X63 "." X63 "." X63
+
+static void
+parse_takes_apart(void **state)
+{
+	static const struct {
+		const char *text, *host;
+		uint16_t port;
+	} rows[] = {
+		/* HOST, a name */
+		{ "localhost", "localhost", 0 },
+		{ "a", "a", 0 },
+		{ "echo.example.org", "echo.example.org", 0 },
+		{ "echo.example.org.", "echo.example.org.", 0 },
+		{ "xn--bcher-kva.example", "xn--bcher-kva.example", 0 },
+		{ "under_score-dash", "under_score-dash", 0 },
+		{ "echo", "echo", 0 },
+		{ X255, X255, 0 },
+		/* HOST, an IPv4 address */
+		{ "0.0.0.0", "0.0.0.0", 0 },
+		{ "192.0.2.7", "192.0.2.7", 0 },
+		{ "255.255.255.255", "255.255.255.255", 0 },
+		/* HOST:PORT */
+		{ "localhost:1", "localhost", 1 },
+		{ "localhost:7", "localhost", 7 },
+		{ "localhost:65535", "localhost", 65535 },
+		{ "localhost:echo", "localhost", 7 },
+		{ "echo:echo", "echo", 7 },
+		{ "192.0.2.7:50312", "192.0.2.7", 50312 },
+		{ "0.0.0.0:echo", "0.0.0.0", 7 },
+		{ X255 ":7", X255, 7 },
+		/* V6: all colons are its own */
+		{ "::", "::", 0 },
+		{ "::1", "::1", 0 },
+		{ "::7", "::7", 0 },
+		{ "1::", "1::", 0 },
+		{ "2001:db8::7", "2001:db8::7", 0 },
+		{ "2001:DB8::ABCD", "2001:DB8::ABCD", 0 },
+		{ "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", 0 },
+		{ "::ffff:192.0.2.7", "::ffff:192.0.2.7", 0 },
+		{ "fe80::1%2", "fe80::1%2", 0 },
+		{ "fe80::1%eth0", "fe80::1%eth0", 0 },
+		{ "fe80::1%eth0.100", "fe80::1%eth0.100", 0 },
+		/* [V6] */
+		{ "[::]", "::", 0 },
+		{ "[::1]", "::1", 0 },
+		{ "[2001:db8::7]", "2001:db8::7", 0 },
+		{ "[::ffff:192.0.2.7]", "::ffff:192.0.2.7", 0 },
+		{ "[fe80::1%eth0]", "fe80::1%eth0", 0 },
+		/* [V6]:PORT */
+		{ "[::]:7", "::", 7 },
+		{ "[::1]:echo", "::1", 7 },
+		{ "[2001:db8::7]:65535", "2001:db8::7", 65535 },
+		{ "[1:2:3:4:5:6:7:8]:9", "1:2:3:4:5:6:7:8", 9 },
+		{ "[::ffff:192.0.2.7]:7", "::ffff:192.0.2.7", 7 },
+		{ "[fe80::1%2]:7", "fe80::1%2", 7 },
+		{ "[fe80::1%eth0]:7", "fe80::1%eth0", 7 },
+		{ "[fe80::1%4294967295]:7", "fe80::1%4294967295", 7 },
+		/* :PORT */
+		{ ":1", "", 1 },
+		{ ":7", "", 7 },
+		{ ":65535", "", 65535 },
+		{ ":echo", "", 7 },
+	};
+
+	(void)state;
+	assert_int_equal(strlen(X255), ADDRESS_HOST_SIZE - 1);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address_spec spec;
+
+		memset(&spec, 0xff, sizeof(spec));
+
+		const char *bad = address_parse(rows[i].text, &spec);
+
+		if (bad != NULL)
+			fail_msg("'%s': %s", rows[i].text, bad);
+		if (strcmp(spec.host, rows[i].host) != 0 ||
+		    spec.port != rows[i].port)
+			fail_msg("'%s' became '%s' and %u", rows[i].text,
+			    spec.host, spec.port);
+	}
+}
+
+static void
+parse_refuses(void **state)
+{
+	static const struct {
+		const char *text, *reason; /* a part of it */
+	} rows[] = {
+		{ "", "empty" },
+		/* the host */
+		{ X255 "x", "too long" },
+		{ X255 "x:7", "too long" },
+		{ "[" X255 "x]:7", "too long" },
+		{ X255 X255 X255 X255 X255, "too long" },
+		{ "local host", "character" },
+		{ " localhost", "character" },
+		{ "localhost ", "character" },
+		{ " :7", "character" },
+		{ "b\xc3\xbc"
+		  "cher.example",
+		    "character" },
+		/* brackets */
+		{ "[", "closed" },
+		{ "[::1", "closed" },
+		{ "[::1:7", "closed" },
+		{ "[]", "nothing" },
+		{ "[]:7", "nothing" },
+		{ "[::1]7", "follow" },
+		{ "[::1] ", "follow" },
+		{ "[::1]]", "follow" },
+		{ "[::1]]:7", "follow" },
+		{ "[::1][::1]", "follow" },
+		{ "[[::1]]:7", "" },
+		{ "[[::1]", "character" },
+		{ "]", "character" },
+		{ "::1]", "character" },
+		{ "localhost]:7", "character" },
+		{ "local[host", "character" },
+		{ "::1[", "character" },
+		{ "host[::1]:7", "character" },
+		/* the port */
+		{ ":", "port" },
+		{ "localhost:", "port" },
+		{ "192.0.2.7:", "port" },
+		{ "[::1]:", "port" },
+		{ "[::1]::7", "port" },
+		{ "[::1]:7:7", "port" },
+		{ ":0", "port" },
+		{ "localhost:0", "port" },
+		{ "[::1]:0", "port" },
+		{ ":65536", "port" },
+		{ "localhost:65536", "port" },
+		{ ":-1", "port" },
+		{ ":+7", "port" },
+		{ ": 7", "port" },
+		{ ":7 ", "port" },
+		{ ":7x", "port" },
+		{ ":0x7", "port" },
+		{ ":7.0", "port" },
+		{ ":4294967303", "port" },
+		{ ":18446744073709551623", "port" },
+		{ ":99999999999999999999", "port" },
+		{ "localhost:no-such-service", "port" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address_spec spec;
+		const char *bad = address_parse(rows[i].text, &spec);
+
+		if (bad == NULL)
+			fail_msg("'%s' became '%s' and %u", rows[i].text,
+			    spec.host, spec.port);
+		if (strstr(bad, rows[i].reason) == NULL)
+			fail_msg("'%s': %s", rows[i].text, bad);
+	}
+}
+
+/* More than one colon, or brackets, are for IPv6 addresses only. */
+static void
+parse_refuses_what_no_v6_is(void **state)
+{
+	static const char *const rows[] = {
+		":7:7",
+		"localhost:7:7",
+		"192.0.2.7:7:7",
+		":::",
+		"1:2:3",
+		"1:2:3:4:5:6:7:8:9",
+		"12345::",
+		"::g",
+		"1::2::3",
+		"fe80::1%",
+		"[fe80::1%]:7",
+		"[%eth0]",
+		"[localhost]",
+		"[localhost]:7",
+		"[192.0.2.7]:7",
+		"[7]",
+	};
+	size_t taken = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address_spec spec;
+
+		if (address_parse(rows[i], &spec) != NULL)
+			continue;
+		print_error(
+		    "'%s' became '%s' and %u\n", rows[i], spec.host, spec.port);
+		taken++;
+	}
+	assert_int_equal(taken, 0);
+}
+
+static void
+parse_refuses_control_characters(void **state)
+{
+	static const char *const at[] = { "%clocalhost", "local%chost:7",
+		"localhost%c", "[::%c1]:7", ":%c7", ":7%c", ":ec%cho" };
+
+	(void)state;
+	for (int c = 1; c < 256; c++) {
+		if (c > ' ' && c < 127)
+			continue;
+		for (size_t i = 0; i < COUNT(at); i++) {
+			const char *percent = strchr(at[i], '%');
+			struct address_spec spec;
+			char text[32];
+
+			snprintf(text, sizeof(text), "%.*s%c%s",
+			    (int)(percent - at[i]), at[i], c, percent + 2);
+			if (address_parse(text, &spec) == NULL)
+				fail_msg("%s with character %d", at[i], c);
+		}
+	}
+}
+
+static void
+port_is_a_number_or_a_service(void **state)
+{
+	static const struct {
+		const char *text;
+		uint16_t port;
+	} rows[] = {
+		{ "1", 1 },
+		{ "7", 7 },
+		{ "1023", 1023 },
+		{ "32768", 32768 },
+		{ "65535", 65535 },
+		{ "echo", 7 },
+		{ "0", 0 },
+		{ "00", 0 },
+		{ "65536", 0 },
+		{ "65543", 0 }, /* 7, modulo 2^16 */
+		{ "-1", 0 },
+		{ "-7", 0 },
+		{ "+1", 0 },
+		{ "+7", 0 },
+		{ " 7", 0 },
+		{ "\t7", 0 },
+		{ "\n7", 0 },
+		{ "7 ", 0 },
+		{ "7\n", 0 },
+		{ "7x", 0 },
+		{ "0x7", 0 },
+		{ "7,8", 0 },
+		{ "7-8", 0 },
+		{ "7.", 0 },
+		{ "1e3", 0 },
+		{ "", 0 },
+		{ "-", 0 },
+		{ " ", 0 },
+		{ "2147483648", 0 },
+		{ "4294967303", 0 }, /* 7, modulo 2^32 */
+		{ "9223372036854775808", 0 },
+		{ "18446744073709551623", 0 }, /* 7, modulo 2^64 */
+		{ "99999999999999999999", 0 },
+		{ "no-such-service", 0 },
+		{ "echo ", 0 },
+		{ "echoes", 0 },
+		{ "7/tcp", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const uint16_t port = address_parse_port(rows[i].text);
+
+		if (port != rows[i].port)
+			fail_msg("'%s' became %u", rows[i].text, port);
+	}
+}
+
+static void
+port_is_a_service_of_tcp(void **state)
+{
+	static const char *const names[] = { "ssh", "http", "domain", "tftp" };
+
+	(void)state;
+	/* The last is UDP's only.  Without /etc/services nothing is known. */
+	for (size_t i = 0; i < COUNT(names); i++) {
+		const struct servent *se = getservbyname(names[i], "tcp");
+		const uint16_t want =
+		    se != NULL ? ntohs((uint16_t)se->s_port) : 0;
+
+		assert_int_equal(address_parse_port(names[i]), want);
+	}
+}
+
+static void
+every_port_is_read_and_written(void **state)
+{
+	(void)state;
+	for (unsigned port = 1; port <= UINT16_MAX; port++) {
+		const struct address v4 = make_v4("192.0.2.7", (uint16_t)port);
+		const struct address v6 = make_v6("::1", 0, (uint16_t)port);
+		char digits[8];
+
+		snprintf(digits, sizeof(digits), "%u", port);
+		assert_int_equal(address_parse_port(digits), port);
+		assert_int_equal(address_port(&v4), port);
+		assert_int_equal(address_port(&v6), port);
+	}
+}
+
+struct form {
+	int family;
+	const char *ip;
+	uint32_t scope;
+	uint16_t port;
+	const char *text;
+};
+
+static struct address
+make(const struct form *row)
+{
+	return row->family == AF_INET ? make_v4(row->ip, row->port)
+				      : make_v6(row->ip, row->scope, row->port);
+}
+
+static const struct form forms[] = {
+	{ AF_INET, "0.0.0.0", 0, 7, "0.0.0.0:7" },
+	{ AF_INET, "127.0.0.1", 0, 1234, "127.0.0.1:1234" },
+	{ AF_INET, "192.0.2.7", 0, 50312, "192.0.2.7:50312" },
+	{ AF_INET, "1.2.3.4", 0, 1, "1.2.3.4:1" },
+	{ AF_INET, "255.255.255.255", 0, 65535, "255.255.255.255:65535" },
+	{ AF_INET6, "::", 0, 7, "[::]:7" },
+	{ AF_INET6, "::1", 0, 50312, "[::1]:50312" },
+	{ AF_INET6, "2001:db8::7", 0, 50312, "[2001:db8::7]:50312" },
+	{ AF_INET6, "2001:DB8:0:0:1::0:7", 0, 7, "[2001:db8::1:0:0:7]:7" },
+	{ AF_INET6, "1:2:3:4:5:6:7:8", 0, 256, "[1:2:3:4:5:6:7:8]:256" },
+	{ AF_INET6, "::ffff:0:0", 0, 7, "0.0.0.0:7" },
+	{ AF_INET6, "::ffff:192.0.2.7", 0, 50312, "192.0.2.7:50312" },
+	{ AF_INET6, "::fffe:192.0.2.7", 0, 7, "[::fffe:c000:207]:7" },
+	{ AF_INET6, "::192.0.2.7", 0, 7, "[::192.0.2.7]:7" },
+	{ AF_INET6, "64:ff9b::192.0.2.7", 0, 7, "[64:ff9b::c000:207]:7" },
+	{ AF_INET6, "fe80::1", 0, 7, "[fe80::1]:7" },
+	{ AF_INET6, "fe80::1", 1, 7, "[fe80::1%1]:7" },
+	{ AF_INET6, "fe80::1", 2147483648, 7, "[fe80::1%2147483648]:7" },
+	{ AF_INET6, "ff02::1", 4294967295, 7, "[ff02::1%4294967295]:7" },
+	{ AF_INET6, "fe80:1111:2222:3333:4444:5555:6666:7777", 4294967295,
+	    65535,
+	    "[fe80:1111:2222:3333:4444:5555:6666:7777%4294967295]:65535" },
+};
+
+static void
+format_is_what_a_person_types(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(forms); i++) {
+		const struct address addr = make(&forms[i]);
+		char text[ADDRESS_TEXT_SIZE];
+
+		memset(text, '#', sizeof(text));
+		assert_ptr_equal(address_format(&addr, text), text);
+		assert_string_equal(text, forms[i].text);
+	}
+}
+
+static void
+format_can_be_parsed_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(forms); i++) {
+		const struct address addr = make(&forms[i]);
+		char text[ADDRESS_TEXT_SIZE], again[300];
+		struct address_spec spec;
+
+		assert_null(address_parse(address_format(&addr, text), &spec));
+		assert_int_equal(spec.port, forms[i].port);
+		snprintf(again, sizeof(again),
+		    text[0] == '[' ? "[%s]:%u" : "%s:%u", spec.host, spec.port);
+		assert_string_equal(again, text);
+	}
+}
+
+static void
+wildcard_is_every_interface(void **state)
+{
+	static const struct form rows[] = {
+		{ AF_INET, "0.0.0.0", 0, 7, "yes" },
+		{ AF_INET, "0.0.0.0", 0, 0, "yes" },
+		{ AF_INET6, "::", 0, 7, "yes" },
+		{ AF_INET, "127.0.0.1", 0, 7, "" },
+		{ AF_INET, "0.0.0.1", 0, 7, "" },
+		{ AF_INET, "128.0.0.0", 0, 7, "" },
+		{ AF_INET, "255.255.255.255", 0, 7, "" },
+		{ AF_INET6, "::1", 0, 7, "" },
+		{ AF_INET6, "8000::", 0, 7, "" },
+		{ AF_INET6, "::ffff:0.0.0.0", 0, 7, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct address addr = make(&rows[i]);
+
+		if (address_is_wildcard(&addr) != (rows[i].text[0] != '\0'))
+			fail_msg("%s", rows[i].ip);
+	}
+}
+
+static void
+equal_is_same_address_and_port(void **state)
+{
+	/* No two of these are the same socket. */
+	static const struct form rows[] = {
+		{ AF_INET, "0.0.0.0", 0, 7, NULL },
+		{ AF_INET, "0.0.0.0", 0, 8, NULL },
+		{ AF_INET, "0.0.0.0", 0, 7 << 8, NULL },
+		{ AF_INET, "127.0.0.1", 0, 7, NULL },
+		{ AF_INET, "127.0.0.2", 0, 7, NULL },
+		{ AF_INET6, "::", 0, 7, NULL },
+		{ AF_INET6, "::1", 0, 7, NULL },
+		{ AF_INET6, "::1", 0, 8, NULL },
+		{ AF_INET6, "::ffff:0.0.0.0", 0, 7, NULL },
+		{ AF_INET6, "::ffff:127.0.0.1", 0, 7, NULL },
+		{ AF_INET6, "fe80::1", 1, 7, NULL },
+		{ AF_INET6, "fe80::1", 2, 7, NULL },
+		{ AF_INET6, "fe80::2", 1, 7, NULL },
+		{ AF_INET6, "8000::1", 1, 7, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		for (size_t j = 0; j < COUNT(rows); j++) {
+			struct address a = make(&rows[i]);
+			struct address b = make(&rows[j]);
+
+			if (address_equal(&a, &b) != (i == j))
+				fail_msg("%s and %s, rows %zu and %zu",
+				    rows[i].ip, rows[j].ip, i, j);
+			/* What bind(2) does not look at. */
+			if (b.sa.sa_family == AF_INET)
+				memset(
+				    b.in.sin_zero, 0xff, sizeof(b.in.sin_zero));
+			else
+				b.in6.sin6_flowinfo = 0xffff;
+			if (address_equal(&a, &b) != (i == j))
+				fail_msg("%s and %s, rows %zu and %zu",
+				    rows[i].ip, rows[j].ip, i, j);
+		}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parse_takes_apart),
+		cmocka_unit_test(parse_refuses),
+		cmocka_unit_test(parse_refuses_what_no_v6_is),
+		cmocka_unit_test(parse_refuses_control_characters),
+		cmocka_unit_test(port_is_a_number_or_a_service),
+		cmocka_unit_test(port_is_a_service_of_tcp),
+		cmocka_unit_test(every_port_is_read_and_written),
+		cmocka_unit_test(format_is_what_a_person_types),
+		cmocka_unit_test(format_can_be_parsed_again),
+		cmocka_unit_test(wildcard_is_every_interface),
+		cmocka_unit_test(equal_is_same_address_and_port),
+	};
+
+	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
+}

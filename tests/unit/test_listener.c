@@ -1,0 +1,883 @@
+/*
+ * Listeners: from specs to sockets, what accepted sockets inherit, and what is
+ * said when it does not work.
+ *
+ * Linked with --wrap for the names below, so that names can be resolved and
+ * system calls can fail as nothing on a test machine does.
+ */
+#include "echod/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "echod/log.h"
+#include "support.h"
+
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __real_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+int __real_setsockopt(
+    int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_setsockopt(
+    int fd, int level, int name, const void *value, socklen_t len);
+int __real_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **list);
+int __wrap_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **list);
+
+enum call { NONE, SOCKET, BIND, LISTEN, SETSOCKOPT };
+
+/* One call fails. */
+static struct fault {
+	enum call call;
+	int domain; /* for this family; AF_UNSPEC: for any */
+	unsigned nth; /* from the nth on, from 0 */
+	int error;
+	bool once;
+} fault;
+static unsigned fault_seen;
+
+static int
+domain_of(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t len = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	return domain;
+}
+
+static bool
+fails(enum call call, int domain)
+{
+	if (fault.call != call ||
+	    (fault.domain != AF_UNSPEC && fault.domain != domain))
+		return false;
+
+	const unsigned nth = fault_seen++;
+
+	if (nth < fault.nth || (fault.once && nth > fault.nth))
+		return false;
+	errno = fault.error;
+	return true;
+}
+
+static void
+set_fault(struct fault f)
+{
+	fault = f;
+	fault_seen = 0;
+}
+
+int
+__wrap_socket(int domain, int type, int protocol)
+{
+	return fails(SOCKET, domain) ? -1
+				     : __real_socket(domain, type, protocol);
+}
+
+int
+__wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	return fails(BIND, domain_of(fd)) ? -1 : __real_bind(fd, addr, len);
+}
+
+int
+__wrap_listen(int fd, int backlog)
+{
+	return fails(LISTEN, domain_of(fd)) ? -1 : __real_listen(fd, backlog);
+}
+
+int
+__wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	return fails(SETSOCKOPT, domain_of(fd))
+	    ? -1
+	    : __real_setsockopt(fd, level, name, value, len);
+}
+
+/* TEST-NET-3 and the documentation prefix: no host has these. */
+#define ALIEN4 "203.0.113.77"
+#define ALIEN6 "2001:db8::77"
+
+/* Names that are known everywhere, and what they resolve to. */
+static const struct {
+	const char *name;
+	int gai, error; /* how it fails */
+	const char *at[3];
+} names[] = {
+	{ "half.test", 0, 0, { "127.0.0.1", ALIEN4 } },
+	{ "flah.test", 0, 0, { ALIEN4, "127.0.0.1" } },
+	{ "both.test", 0, 0, { "::1", "127.0.0.1" } },
+	{ "six.test", 0, 0, { "::1", ALIEN6 } },
+	{ "three.test", 0, 0, { "127.0.0.1", "127.0.0.2", "127.0.0.3" } },
+	{ "alien.test", 0, 0, { ALIEN4, ALIEN6 } },
+	{ "none.test", EAI_NONAME, 0, { NULL } },
+	{ "again.test", EAI_AGAIN, 0, { NULL } },
+	{ "broken.test", EAI_SYSTEM, EMFILE, { NULL } },
+};
+
+int
+__wrap_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **list)
+{
+	struct addrinfo **end = list;
+
+	for (size_t i = 0; host != NULL && i < COUNT(names); i++) {
+		if (strcmp(host, names[i].name) != 0)
+			continue;
+		errno = names[i].error;
+		for (size_t j = 0; j < 3 && names[i].at[j] != NULL; j++) {
+			assert_int_equal(__real_getaddrinfo(names[i].at[j],
+					     service, hints, end),
+			    0);
+			/* freeaddrinfo(3) takes what was joined. */
+			while (*end != NULL)
+				end = &(*end)->ai_next;
+		}
+		return names[i].gai;
+	}
+	return __real_getaddrinfo(host, service, hints, list);
+}
+
+static struct listeners ls;
+
+static int
+setup(void **state)
+{
+	capture_setup(state);
+	ls.n = 0;
+	return log_open(LOG_TO_STDERR, LOG_DEBUG);
+}
+
+static int
+teardown(void **state)
+{
+	set_fault((struct fault){ 0 });
+	return capture_teardown(state);
+}
+
+/* Whether the log of now has what; it is gone then. */
+static void
+expect_log(const char *what)
+{
+	const char *text = capture_text();
+
+	if (what == NULL && text[0] != '\0')
+		fail_aloud("logged: %s", text);
+	if (what != NULL && strstr(text, what) == NULL)
+		fail_aloud("no '%s' was logged, but '%s'", what, text);
+}
+
+enum { SPECS_MAX = 16 };
+
+/* A config of specs, which are separated by blanks. */
+static struct listener_config
+make_config(const char *specs, uint16_t port, int family)
+{
+	static struct address_spec spec[SPECS_MAX];
+	char copy[2048], *rest = copy, *word;
+	struct listener_config config = {
+		.spec = spec,
+		.family = family,
+		.port = port,
+		.backlog = 16,
+	};
+
+	assert_true(strlen(specs) < sizeof(copy));
+	strcpy(copy, specs);
+	while (specs[0] != '\0' && (word = strsep(&rest, " ")) != NULL) {
+		assert_true(config.nspec < SPECS_MAX);
+		assert_null(address_parse(word, &spec[config.nspec++]));
+	}
+	return config;
+}
+
+static int
+resolve(const char *specs, uint16_t port, int family)
+{
+	const struct listener_config config = make_config(specs, port, family);
+
+	return listeners_resolve(&ls, &config);
+}
+
+static int
+resolve_and_open(const char *specs, uint16_t port, int family)
+{
+	const struct listener_config config = make_config(specs, port, family);
+	const int status = listeners_resolve(&ls, &config);
+
+	return status != 0 ? status : listeners_open(&ls, &config);
+}
+
+/* Whether this machine has IPv6 at all. */
+static bool
+has_ipv6(void)
+{
+	const struct address loopback = make_v6("::1", 0, 0);
+	const int fd = __real_socket(AF_INET6, SOCK_STREAM, 0);
+	const bool has =
+	    fd != -1 && __real_bind(fd, &loopback.sa, loopback.len) == 0;
+
+	if (fd != -1)
+		close(fd);
+	return has;
+}
+
+/*
+ * Resolving.
+ */
+
+static void
+specs_become_addresses(void **state)
+{
+	static const struct {
+		const char *specs;
+		uint16_t port;
+		int family;
+		const char *want;
+	} rows[] = {
+		/* every interface */
+		{ "", 7, AF_UNSPEC, "0.0.0.0:7 and [::]:7" },
+		{ "", 65535, AF_INET, "0.0.0.0:65535" },
+		{ "", 1, AF_INET6, "[::]:1" },
+		{ ":8", 7, AF_UNSPEC, "0.0.0.0:8 and [::]:8" },
+		{ ":8", 7, AF_INET, "0.0.0.0:8" },
+		{ ":8", 7, AF_INET6, "[::]:8" },
+		/* one address */
+		{ "127.0.0.1", 7, AF_UNSPEC, "127.0.0.1:7" },
+		{ "127.0.0.1:8", 7, AF_UNSPEC, "127.0.0.1:8" },
+		{ "::1", 7, AF_UNSPEC, "[::1]:7" },
+		{ "[::1]:8", 7, AF_INET6, "[::1]:8" },
+		{ "0.0.0.0", 7, AF_UNSPEC, "0.0.0.0:7" },
+		{ "::", 7, AF_UNSPEC, "[::]:7" },
+		{ "fe80::7%1", 7, AF_UNSPEC, "[fe80::7%1]:7" },
+		{ "[fe80::7%lo]:8", 7, AF_UNSPEC, "[fe80::7%1]:8" },
+		/* a name */
+		{ "both.test", 7, AF_UNSPEC, "[::1]:7 and 127.0.0.1:7" },
+		/* several, in their order */
+		{ "127.0.0.1 127.0.0.2:8 [::1]:9", 7, AF_UNSPEC,
+		    "127.0.0.1:7, 127.0.0.2:8 and [::1]:9" },
+		{ "127.0.0.1:1 127.0.0.1:2 127.0.0.1", 7, AF_UNSPEC,
+		    "127.0.0.1:1, 127.0.0.1:2 and 127.0.0.1:7" },
+		{ ":1 :2", 7, AF_INET, "0.0.0.0:1 and 0.0.0.0:2" },
+		/* duplicates */
+		{ "127.0.0.1 127.0.0.1", 7, AF_UNSPEC, "127.0.0.1:7" },
+		{ "127.0.0.1:7 127.0.0.1", 7, AF_UNSPEC, "127.0.0.1:7" },
+		{ "127.0.0.1:echo 127.0.0.1:7", 9, AF_UNSPEC, "127.0.0.1:7" },
+		{ "::1 [0:0:0:0:0:0:0:1]:7", 7, AF_UNSPEC, "[::1]:7" },
+		{ "0.0.0.0 :: :7", 7, AF_UNSPEC, "0.0.0.0:7 and [::]:7" },
+		{ "127.0.0.1 both.test", 7, AF_UNSPEC,
+		    "127.0.0.1:7 and [::1]:7" },
+		{ "both.test both.test 127.0.0.1 ::1", 7, AF_UNSPEC,
+		    "[::1]:7 and 127.0.0.1:7" },
+		{ "fe80::7%1 fe80::7%2", 7, AF_UNSPEC,
+		    "[fe80::7%1]:7 and [fe80::7%2]:7" },
+		/* no duplicates */
+		{ "127.0.0.1 0.0.0.0", 7, AF_UNSPEC,
+		    "127.0.0.1:7 and 0.0.0.0:7" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[LISTENERS_TEXT_SIZE];
+
+		assert_int_equal(
+		    resolve(rows[i].specs, rows[i].port, rows[i].family), 0);
+		assert_string_equal(listeners_format(&ls, text), rows[i].want);
+		for (size_t j = 0; j < ls.n; j++) {
+			const struct address *addr = &ls.at[j].addr;
+
+			assert_int_equal(ls.at[j].fd, -1);
+			assert_int_equal(addr->len,
+			    addr->sa.sa_family == AF_INET ? sizeof(addr->in)
+							  : sizeof(addr->in6));
+		}
+	}
+	expect_log(NULL);
+}
+
+static void
+what_cannot_be_resolved_is_named(void **state)
+{
+	static const struct {
+		const char *specs;
+		int family;
+		const char *log;
+	} rows[] = {
+		{ "none.test", AF_UNSPEC, "none.test: Name or service" },
+		{ "127.0.0.1 again.test:8", AF_UNSPEC,
+		    "again.test: Temporary failure" },
+		{ "broken.test", AF_UNSPEC, "broken.test: Too many open" },
+		{ "127.0.0.1", AF_INET6, "127.0.0.1: Address family" },
+		{ "::1", AF_INET, "::1: Address family" },
+		{ "fe80::7%none", AF_UNSPEC, "fe80::7%none: " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(
+		    resolve(rows[i].specs, 7, rows[i].family), EX_UNAVAILABLE);
+		expect_log(rows[i].log);
+	}
+}
+
+static void
+there_is_room_for_32(void **state)
+{
+	static const struct {
+		const char *specs; /* after 14 with two addresses each */
+		size_t n; /* 0: too many */
+	} rows[] = {
+		{ "", 28 },
+		{ " three.test", 31 },
+		{ " three.test 127.0.0.9", 32 },
+		{ " both.test half.test", 31 },
+		{ " three.test flah.test", 32 }, /* the second is known */
+		{ " three.test six.test", 0 },
+		{ " six.test three.test", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char specs[256] = ":1";
+
+		for (int port = 2; port <= 14; port++)
+			sprintf(specs + strlen(specs), " :%d", port);
+		strcat(specs, rows[i].specs);
+
+		const int status = resolve(specs, 7, AF_UNSPEC);
+
+		assert_int_equal(status, rows[i].n ? 0 : EX_UNAVAILABLE);
+		if (rows[i].n != 0)
+			assert_int_equal(ls.n, rows[i].n);
+		expect_log(rows[i].n ? NULL : ".test: more than 32");
+	}
+}
+
+/*
+ * Opening.  Port 0, which no command line can have, is one that is free.
+ */
+
+static int
+get_int(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
+static uint16_t
+bound_port(int fd)
+{
+	struct address addr = { .len = sizeof(addr.in6) };
+
+	assert_int_equal(getsockname(fd, &addr.sa, &addr.len), 0);
+	return address_port(&addr);
+}
+
+static void
+sockets_are_set_up(void **state)
+{
+	struct listener_config config = make_config("", 0, AF_UNSPEC);
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	config.backlog = 5;
+	assert_int_equal(listeners_resolve(&ls, &config), 0);
+	assert_int_equal(listeners_open(&ls, &config), 0);
+	assert_int_equal(ls.n, 2);
+	for (size_t i = 0; i < ls.n; i++) {
+		const int fd = ls.at[i].fd;
+		struct tcp_info info;
+		socklen_t len = sizeof(info);
+
+		assert_int_equal(get_int(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+		assert_int_equal(get_int(fd, SOL_SOCKET, SO_REUSEADDR), 1);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+		assert_int_equal(domain_of(fd), ls.at[i].addr.sa.sa_family);
+		if (domain_of(fd) == AF_INET6)
+			assert_int_equal(
+			    get_int(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+		/* Of a listener this is the backlog. */
+		assert_int_equal(
+		    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+		assert_int_equal(info.tcpi_sacked, 5);
+		assert_int_equal(accept(fd, NULL, NULL), -1);
+		assert_int_equal(errno, EAGAIN);
+	}
+	listeners_close(&ls);
+	expect_log(NULL);
+}
+
+/* Connect to l, and accept that. */
+static void
+connect_to(const struct listener *l, int *client, int *accepted)
+{
+	struct address addr = l->addr;
+	const int fd = l->fd;
+	const uint16_t port = htons(bound_port(fd));
+
+	if (addr.sa.sa_family == AF_INET)
+		addr.in.sin_port = port;
+	else
+		addr.in6.sin6_port = port;
+	*client =
+	    __real_socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_not_equal(*client, -1);
+	assert_int_equal(connect(*client, &addr.sa, addr.len), 0);
+	*accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_int_not_equal(*accepted, -1);
+}
+
+static int
+get_milliseconds(int fd, int name)
+{
+	struct timeval tv;
+	socklen_t len = sizeof(tv);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &tv, &len), 0);
+	return (int)(tv.tv_sec * 1000 + tv.tv_usec / 1000);
+}
+
+static void
+expect_inherited(int fd, int idle)
+{
+	const int quiet = get_int(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+	    get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
+		get_int(fd, IPPROTO_TCP, TCP_KEEPCNT);
+
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	/* A peer that vanished is noticed in minutes, not in two hours. */
+	assert_int_equal(quiet, 300 + 6 * 30);
+	/* It would break off clients that are only slow. */
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+	/* Each is a part of the idle time; the kernel counts in jiffies. */
+	assert_in_range(
+	    get_milliseconds(fd, SO_RCVTIMEO), idle * 250, idle * 250 + 10);
+	assert_in_range(
+	    get_milliseconds(fd, SO_SNDTIMEO), idle * 250, idle * 250 + 10);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_OOBINLINE), 1);
+}
+
+static void
+accepted_sockets_inherit(void **state)
+{
+	static const int idle[] = { 0, 1, 600, 2147483 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(idle); i++) {
+		struct listener_config config = make_config(
+		    has_ipv6() ? "127.0.0.1 ::1" : "127.0.0.1", 0, AF_UNSPEC);
+
+		config.idle_timeout = idle[i];
+		assert_int_equal(listeners_resolve(&ls, &config), 0);
+		assert_int_equal(listeners_open(&ls, &config), 0);
+		for (size_t j = 0; j < ls.n; j++) {
+			int client, accepted;
+
+			connect_to(&ls.at[j], &client, &accepted);
+			expect_inherited(accepted, idle[i]);
+			/* A child waits in read(2). */
+			assert_false(fcntl(accepted, F_GETFL) & O_NONBLOCK);
+			close(accepted);
+			close(client);
+		}
+		listeners_close(&ls);
+	}
+}
+
+/* An echod before this one may have left clients behind. */
+static void
+port_is_free_while_a_client_stays(void **state)
+{
+	int client, accepted;
+
+	(void)state;
+	assert_int_equal(resolve_and_open("127.0.0.1", 0, AF_INET), 0);
+
+	const uint16_t port = bound_port(ls.at[0].fd);
+
+	connect_to(&ls.at[0], &client, &accepted);
+	listeners_close(&ls);
+	assert_int_equal(resolve_and_open("127.0.0.1", port, AF_INET), 0);
+	assert_int_equal(bound_port(ls.at[0].fd), port);
+	listeners_close(&ls);
+	close(accepted);
+	close(client);
+	expect_log(NULL);
+}
+
+static void
+port_in_use_is_told(void **state)
+{
+	struct listeners other;
+	char want[64];
+
+	(void)state;
+	assert_int_equal(resolve_and_open("127.0.0.1", 0, AF_INET), 0);
+	other = ls;
+
+	const uint16_t port = bound_port(other.at[0].fd);
+	const size_t before = count_descriptors();
+
+	snprintf(
+	    want, sizeof(want), "127.0.0.1:%u: Address already in use", port);
+	/* The first of them is opened, and closed again. */
+	assert_int_equal(resolve_and_open("127.0.0.3 127.0.0.1", port, AF_INET),
+	    EX_UNAVAILABLE);
+	expect_log(want);
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(count_descriptors(), before);
+
+	listeners_close(&other);
+	expect_log(NULL);
+}
+
+static void
+check_does_not_mind_a_port_in_use(void **state)
+{
+	static const char *const rows[] = { "127.0.0.1", "::1" };
+
+	(void)state;
+	for (size_t i = 0; i < (has_ipv6() ? 2 : 1); i++) {
+		struct listeners other;
+
+		assert_int_equal(resolve_and_open(rows[i], 0, AF_UNSPEC), 0);
+		other = ls;
+		assert_int_equal(
+		    resolve(rows[i], bound_port(other.at[0].fd), AF_UNSPEC), 0);
+		assert_int_equal(listeners_check(&ls), 0);
+		listeners_close(&other);
+	}
+	expect_log(NULL);
+}
+
+static void
+failures_are_told_and_leave_nothing(void **state)
+{
+	static const struct {
+		struct fault fault;
+		int status;
+		const char *log;
+	} rows[] = {
+		{ { SOCKET, AF_UNSPEC, 0, EMFILE, false }, EX_OSERR,
+		    "Too many open files" },
+		{ { SOCKET, AF_UNSPEC, 1, ENOBUFS, false }, EX_OSERR,
+		    "127.0.0.2:0: No buffer space" },
+		{ { BIND, AF_UNSPEC, 0, EACCES, false }, EX_NOPERM,
+		    "127.0.0.1:0: Permission denied; ports below 1024" },
+		{ { BIND, AF_UNSPEC, 1, EPERM, false }, EX_NOPERM, "--port" },
+		{ { BIND, AF_UNSPEC, 1, EADDRINUSE, false }, EX_UNAVAILABLE,
+		    "127.0.0.2:0: Address already in use; 'ss -ltnp'" },
+		{ { BIND, AF_UNSPEC, 1, EADDRNOTAVAIL, false }, EX_UNAVAILABLE,
+		    "'ip address'" },
+		{ { BIND, AF_UNSPEC, 1, EINVAL, false }, EX_UNAVAILABLE,
+		    "Invalid argument; a link-local" },
+		{ { LISTEN, AF_UNSPEC, 0, EADDRINUSE, false }, EX_UNAVAILABLE,
+		    "127.0.0.1:0: Address already in use" },
+		{ { LISTEN, AF_UNSPEC, 1, EOPNOTSUPP, false }, EX_UNAVAILABLE,
+		    "127.0.0.2:0: Operation not supported" },
+	};
+	const size_t before = count_descriptors();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		set_fault(rows[i].fault);
+		assert_int_equal(
+		    resolve_and_open("127.0.0.1 127.0.0.2", 0, AF_INET),
+		    rows[i].status);
+		expect_log(rows[i].log);
+		assert_int_equal(ls.n, 0);
+		assert_int_equal(count_descriptors(), before);
+	}
+}
+
+static void
+every_socket_option_is_checked(void **state)
+{
+	const size_t before = count_descriptors();
+	unsigned n = 0;
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	/* How many are there? */
+	set_fault((struct fault){ SETSOCKOPT, AF_INET6, UINT32_MAX, 0, true });
+	assert_int_equal(resolve_and_open("::1", 0, AF_UNSPEC), 0);
+	n = fault_seen;
+	listeners_close(&ls);
+	assert_true(n >= 9);
+	for (unsigned i = 0; i < n; i++) {
+		set_fault(
+		    (struct fault){ SETSOCKOPT, AF_INET6, i, ENOMEM, true });
+		assert_int_equal(
+		    resolve_and_open("127.0.0.1 ::1", 0, AF_UNSPEC), EX_OSERR);
+		expect_log("[::1]:0: Cannot allocate memory");
+		assert_int_equal(ls.n, 0);
+		assert_int_equal(count_descriptors(), before);
+	}
+}
+
+/* A name may have addresses that this host has not; all of them is too much. */
+static const struct {
+	const char *specs;
+	struct fault fault;
+	int status;
+	const char *opened; /* NULL: none */
+	const char *log;
+} partial[] = {
+	{ "half.test", { 0 }, 0, "127.0.0.1:0", "not listening on " ALIEN4 },
+	{ "flah.test", { 0 }, 0, "127.0.0.1:0", "not listening on " ALIEN4 },
+	{ "127.0.0.2 half.test 127.0.0.3", { 0 }, 0,
+	    "127.0.0.2:0, 127.0.0.1:0 and 127.0.0.3:0", ALIEN4 },
+	{ "alien.test", { 0 }, EX_UNAVAILABLE, NULL,
+	    "cannot listen on [" ALIEN6 },
+	{ ALIEN4, { 0 }, EX_UNAVAILABLE, NULL, "cannot listen on " ALIEN4 },
+	{ "127.0.0.1 " ALIEN4, { 0 }, EX_UNAVAILABLE, NULL, ALIEN4 },
+	{ "127.0.0.2 alien.test", { 0 }, EX_UNAVAILABLE, NULL, ALIEN6 },
+	/* The name's other address counts, whoever asked for it first. */
+	{ "127.0.0.1 half.test", { 0 }, 0, "127.0.0.1:0", ALIEN4 },
+	{ "127.0.0.1 flah.test", { 0 }, 0, "127.0.0.1:0", ALIEN4 },
+	/* a kernel without IPv6 */
+	{ "", { SOCKET, AF_INET6, 0, EAFNOSUPPORT, false }, 0, "0.0.0.0:0",
+	    "not listening on [::]:0" },
+	{ "both.test", { SOCKET, AF_INET6, 0, EAFNOSUPPORT, false }, 0,
+	    "127.0.0.1:0", "not listening on [::1]:0" },
+	{ "::1", { SOCKET, AF_INET6, 0, EAFNOSUPPORT, false }, EX_UNAVAILABLE,
+	    NULL, "cannot listen on [::1]:0" },
+	{ "six.test", { SOCKET, AF_INET6, 0, EAFNOSUPPORT, false },
+	    EX_UNAVAILABLE, NULL, "cannot listen on " },
+	/* and an interface without */
+	{ "both.test", { BIND, AF_INET6, 0, EADDRNOTAVAIL, false }, 0,
+	    "127.0.0.1:0", "not listening on [::1]:0" },
+};
+
+static void
+absent_addresses_are_left_out(void **state)
+{
+	const size_t before = count_descriptors();
+	size_t bad = 0;
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	for (size_t i = 0; i < COUNT(partial); i++) {
+		char text[LISTENERS_TEXT_SIZE];
+
+		set_fault(partial[i].fault);
+
+		const int status =
+		    resolve_and_open(partial[i].specs, 0, AF_UNSPEC);
+
+		listeners_format(&ls, text);
+		for (size_t j = 0; j < ls.n; j++)
+			assert_int_equal(
+			    get_int(ls.at[j].fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+		listeners_close(&ls);
+		assert_int_equal(count_descriptors(), before);
+
+		const char *log = capture_text();
+
+		if (status == partial[i].status &&
+		    strcmp(text, partial[i].opened ? partial[i].opened : "") ==
+			0 &&
+		    strstr(log, partial[i].log) != NULL)
+			continue;
+		print_message("row %zu, '%s': status %d, '%s', logged: %s\n", i,
+		    partial[i].specs, status, text, log);
+		bad++;
+	}
+	assert_int_equal(bad, 0);
+}
+
+/* --check says what a start would. */
+static void
+check_foretells_open(void **state)
+{
+	const size_t before = count_descriptors();
+	size_t bad = 0;
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	for (size_t i = 0; i < COUNT(partial); i++) {
+		assert_int_equal(resolve(partial[i].specs, 7, AF_UNSPEC), 0);
+		set_fault(partial[i].fault);
+
+		const int status = listeners_check(&ls);
+
+		assert_int_equal(count_descriptors(), before);
+		listeners_close(&ls);
+
+		const char *log = capture_text();
+
+		if (status == partial[i].status &&
+		    (status == 0 || strstr(log, "cannot listen on") != NULL))
+			continue;
+		print_message("row %zu, '%s': status %d, logged: %s\n", i,
+		    partial[i].specs, status, log);
+		bad++;
+	}
+	assert_int_equal(bad, 0);
+}
+
+static void
+check_opens_nothing(void **state)
+{
+	const size_t before = count_descriptors();
+
+	(void)state;
+	/* Port 7 needs no right to be asked about. */
+	assert_int_equal(resolve("127.0.0.1 127.0.0.2:8", 7, AF_INET), 0);
+	assert_int_equal(listeners_check(&ls), 0);
+	assert_int_equal(ls.n, 2);
+	assert_int_equal(ls.at[0].fd, -1);
+	assert_int_equal(address_port(&ls.at[0].addr), 7);
+	assert_int_equal(address_port(&ls.at[1].addr), 8);
+	assert_int_equal(count_descriptors(), before);
+	expect_log(NULL);
+}
+
+/*
+ * Writing.
+ */
+
+static void
+add(struct address addr)
+{
+	assert_true(ls.n < LISTENERS_MAX);
+	ls.at[ls.n++] = (struct listener){ .fd = -1, .addr = addr };
+}
+
+static void
+lists_are_for_people(void **state)
+{
+	char text[LISTENERS_TEXT_SIZE];
+
+	(void)state;
+	assert_ptr_equal(listeners_format(&ls, text), text);
+	assert_string_equal(text, "");
+	add(make_v4("0.0.0.0", 7));
+	assert_string_equal(listeners_format(&ls, text), "0.0.0.0:7");
+	add(make_v6("::", 0, 7));
+	assert_string_equal(
+	    listeners_format(&ls, text), "0.0.0.0:7 and [::]:7");
+	add(make_v6("fe80::1", 2, 65535));
+	assert_string_equal(listeners_format(&ls, text),
+	    "0.0.0.0:7, [::]:7 and [fe80::1%2]:65535");
+	add(make_v4("192.0.2.7", 8));
+	assert_string_equal(listeners_format(&ls, text),
+	    "0.0.0.0:7, [::]:7, [fe80::1%2]:65535 and 192.0.2.7:8");
+}
+
+static void
+long_lists_are_cut(void **state)
+{
+	struct {
+		char text[LISTENERS_TEXT_SIZE], guard[8];
+	} out = { "", "guarded" };
+
+	(void)state;
+	for (int i = 0; i < LISTENERS_MAX; i++)
+		add(make_v6("fe80:1111:2222:3333:4444:5555:6666:7777",
+		    UINT32_MAX, 65535));
+	listeners_format(&ls, out.text);
+	assert_int_equal(strlen(out.text), LISTENERS_TEXT_SIZE - 1);
+	assert_int_equal(strncmp(out.text, "[fe80:1111:", 11), 0);
+	assert_ptr_equal(listeners_title(&ls, out.text), out.text);
+	assert_int_equal(strlen(out.text), LISTENERS_TEXT_SIZE - 1);
+	assert_string_equal(out.guard, "guarded");
+}
+
+static void
+titles_are_short_where_they_can(void **state)
+{
+	static const struct {
+		const char *specs, *want;
+	} rows[] = {
+		{ "", ":7" },
+		{ "0.0.0.0", ":7" },
+		{ "::", ":7" },
+		{ ":65535", ":65535" },
+		{ ":: 0.0.0.0", ":7" },
+		{ "127.0.0.1", "127.0.0.1:7" },
+		{ "::1", "[::1]:7" },
+		{ "0.0.0.0 127.0.0.1", "0.0.0.0:7 and 127.0.0.1:7" },
+		{ "127.0.0.1 ::", "127.0.0.1:7 and [::]:7" },
+		{ "0.0.0.0 [::]:8", "0.0.0.0:7 and [::]:8" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[LISTENERS_TEXT_SIZE];
+
+		assert_int_equal(resolve(rows[i].specs, 7, AF_UNSPEC), 0);
+		assert_ptr_equal(listeners_title(&ls, text), text);
+		assert_string_equal(text, rows[i].want);
+	}
+}
+
+static void
+closing_empties(void **state)
+{
+	const size_t before = count_descriptors();
+
+	(void)state;
+	assert_int_equal(
+	    resolve_and_open("127.0.0.1 127.0.0.2", 0, AF_INET), 0);
+	assert_int_equal(count_descriptors(), before + 2);
+	listeners_close(&ls);
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(count_descriptors(), before);
+	listeners_close(&ls);
+	/* What was never opened, too. */
+	assert_int_equal(resolve("127.0.0.1", 7, AF_INET), 0);
+	listeners_close(&ls);
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(count_descriptors(), before);
+}
+
+#define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LISTENER_TEST(specs_become_addresses),
+		LISTENER_TEST(what_cannot_be_resolved_is_named),
+		LISTENER_TEST(there_is_room_for_32),
+		LISTENER_TEST(sockets_are_set_up),
+		LISTENER_TEST(accepted_sockets_inherit),
+		LISTENER_TEST(port_is_free_while_a_client_stays),
+		LISTENER_TEST(port_in_use_is_told),
+		LISTENER_TEST(check_does_not_mind_a_port_in_use),
+		LISTENER_TEST(failures_are_told_and_leave_nothing),
+		LISTENER_TEST(every_socket_option_is_checked),
+		LISTENER_TEST(absent_addresses_are_left_out),
+		LISTENER_TEST(check_foretells_open),
+		LISTENER_TEST(check_opens_nothing),
+		LISTENER_TEST(lists_are_for_people),
+		LISTENER_TEST(long_lists_are_cut),
+		LISTENER_TEST(titles_are_short_where_they_can),
+		LISTENER_TEST(closing_empties),
+	};
+
+	return cmocka_run_group_tests_name("listener", tests, NULL, NULL);
+}
