@@ -1,0 +1,61 @@
+#include "support.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <ctype.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Linked with --wrap=getservbyname: the services are the same everywhere, and
+ * no file is read for each of a million inputs.
+ */
+struct servent *__wrap_getservbyname(const char *name, const char *proto);
+
+struct servent *
+__wrap_getservbyname(const char *name, const char *proto)
+{
+	static struct servent http;
+
+	assert(strcmp(proto, "tcp") == 0);
+	if (strcmp(name, "http") != 0)
+		return NULL;
+	http.s_port = htons(80);
+	return &http;
+}
+
+void
+check_spec(const struct address_spec *spec)
+{
+	char ip[ADDRESS_HOST_SIZE];
+	struct in6_addr in6;
+
+	assert(memchr(spec->host, '\0', sizeof(spec->host)) != NULL);
+	assert(spec->host[0] != '\0' || spec->port != 0);
+	for (const char *p = spec->host; *p != '\0'; p++)
+		assert(isgraph((unsigned char)*p) && *p != '[' && *p != ']');
+	if (strchr(spec->host, ':') == NULL)
+		return;
+
+	/* It is an IPv6 address, perhaps with a scope. */
+	const size_t len = strcspn(spec->host, "%");
+
+	assert(spec->host[len] == '\0' || spec->host[len + 1] != '\0');
+	memcpy(ip, spec->host, len);
+	ip[len] = '\0';
+	assert(inet_pton(AF_INET6, ip, &in6) == 1);
+}
+
+char *
+write_spec(const struct address_spec *spec, char text[static SPEC_TEXT_SIZE])
+{
+	const bool brackets = strchr(spec->host, ':') != NULL;
+	char port[sizeof(":65535")] = "";
+
+	if (spec->port != 0)
+		snprintf(port, sizeof(port), ":%u", spec->port);
+	snprintf(text, SPEC_TEXT_SIZE, brackets ? "[%s]%s" : "%s%s", spec->host,
+	    port);
+	return text;
+}
