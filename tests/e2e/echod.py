@@ -1,0 +1,147 @@
+"""Start echod, watch it, and stop it."""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import clients
+import procfs
+from waiting import DEADLINE, Lines, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(os.environ.get("ECHOD", ROOT / "build/debug/echod")).resolve()
+WRAPPER = os.environ.get("ECHOD_WRAPPER", "").split()  # valgrind, say
+
+
+def can_bind(host, port=0):
+    """Whether host is an address of this host, and port is free on it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as sock:
+            sock.bind((host, port))
+    except OSError:
+        return False
+    return True
+
+
+LOOPBACK = [host for host in ("127.0.0.1", "::1") if can_bind(host)]
+
+
+def free_port():
+    """A port for all loopback addresses, of none that clients get by chance."""
+    while True:
+        port = random.randrange(10000, 32768)
+        if all(can_bind(host, port) for host in LOOPBACK):
+            return port
+
+
+def is_sanitized():
+    return b"__asan_init" in BINARY.read_bytes()
+
+
+def environment(directory):
+    """For echod: no journal, and sanitizers report to files in directory.
+
+    A client's child has no standard error that they could report to.
+    """
+    env = dict(os.environ)
+    env.pop("JOURNAL_STREAM", None)
+    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+        env[name] = f"{env.get(name, '')}:log_path={directory}/sanitizer"
+    return env
+
+
+class Echod:
+    """A running echod, on a free port of the loopback addresses by default."""
+
+    def __init__(
+        self,
+        directory,
+        *options,
+        binary=BINARY,
+        listen=LOOPBACK,
+        port=None,
+        env=None,
+        stderr=subprocess.PIPE,
+        wrapper=WRAPPER,
+        **popen,
+    ):
+        self.port = port or free_port()
+        where = [f"--listen={host}" for host in listen] + [f"--port={self.port}"]
+        self.process = subprocess.Popen(
+            [*wrapper, binary, *where, *options],
+            cwd=directory,
+            env=environment(directory) | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
+            errors="replace",
+            **popen,
+        )
+        self.pid = self.process.pid
+        self._stopped = False
+        self.log = Lines(self.process.stderr) if self.process.stderr else None
+        try:
+            wait_until(self._serves, "echod to serve")
+        except BaseException:
+            self.stop(signal.SIGKILL)
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if not self._stopped:
+            assert self.stop() == 0
+
+    def _serves(self):
+        log = self.log.lines if self.log else []
+        assert self.process.poll() is None, f"echod does not start: {log}"
+        if WRAPPER:  # valgrind hides the title
+            return log != []
+        # The title tells it whatever echod logs, and wherever to.
+        return self.title().startswith("echod: listening on ")
+
+    def connect(self, host=LOOPBACK[0], **how):
+        return clients.connect(host, self.port, **how)
+
+    def wait_log(self, pattern, count=1):
+        return self.log.wait(pattern, count)
+
+    def child_of(self, sock):
+        """Wait until the client is announced, and return its child's pid."""
+        peer = re.escape(clients.name(sock))
+        return int(self.wait_log(rf"connected with {peer} \(pid (\d+),")[1])
+
+    def children(self):
+        """The children, those that nobody reaped included."""
+        return procfs.children(self.pid)
+
+    def wait_for_children(self, count):
+        wait_until(lambda: len(self.children()) == count, f"{count} children")
+
+    def title(self):
+        return procfs.title(self.pid)
+
+    def kill(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM):
+        """Stop it if it still runs, and return its exit status."""
+        self._stopped = True
+        self.kill(number)
+        try:
+            status = self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        finally:
+            if self.log:
+                self.log.wait_for_end()
+        return status

@@ -1,0 +1,81 @@
+"""What /proc tells about processes; see proc(5)."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+
+def _fields(pid):
+    """The fields of /proc/PID/stat from the third, the state, on; or None."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return stat.rpartition(")")[2].split()
+
+
+def children(parent):
+    """The pids of a process's children: the running ones and the zombies."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    found = [(pid, _fields(pid)) for pid in pids]
+    return [pid for pid, fields in found if fields and int(fields[1]) == parent]
+
+
+def running(pid):
+    """Whether there is such a process, and not as a zombie."""
+    fields = _fields(pid)
+    return fields is not None and fields[0] not in "ZX"
+
+
+def memory(pid):
+    """What it has allocated itself, in KiB."""
+    return int(status(pid)["RssAnon"].split()[0])
+
+
+def session(pid):
+    return int(_fields(pid)[3])
+
+
+def terminal(pid):
+    """The device number of the controlling terminal, 0 if there is none."""
+    return int(_fields(pid)[4])
+
+
+def cpu_seconds(pid):
+    """The processor time it has used."""
+    user, system = _fields(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def status(pid):
+    """/proc/PID/status as a dict of strings."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    pairs = [line.partition(":") for line in text.splitlines()]
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def pending(pid):
+    """The signals that wait for the process to run."""
+    mask = int(status(pid)["ShdPnd"], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
+def title(pid):
+    """The title that was set with setproctitle(3bsd); libbsd may append a blank."""
+    line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return line.partition(b"\0")[0].decode().rstrip()
+
+
+def descriptors(pid):
+    """What the open descriptors are: number to the target of /proc/PID/fd/N."""
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            found[int(link.name)] = os.readlink(link)
+    return found
+
+
+def mappings(pid):
+    """What is mapped into its memory, as text."""
+    return Path(f"/proc/{pid}/maps").read_text()

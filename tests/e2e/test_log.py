@@ -1,0 +1,126 @@
+"""The log: one event a line."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+import clients
+from echod import LOOPBACK
+from waiting import DEADLINE, Lines
+
+
+def test_where_it_listens(server):
+    hosts = [f"[{host}]" if ":" in host else host for host in LOOPBACK]
+    where = " and ".join(f"{host}:{server.port}" for host in hosts)
+    server.wait_log(f"^listening on {re.escape(where)}$")
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_a_connection(server, host):
+    """Who it is, by whose child it is served, and how it went."""
+    with server.connect(host) as client:
+        peer = re.escape(clients.name(client))
+        assert clients.exchange(client, b"hello") == b"hello"
+        [child] = server.children()
+        server.wait_log(rf"^connected with {peer} \(pid {child}, 1 active\)$")
+    what = r"5 bytes in \d+\.\d s, end of file"
+    server.wait_log(rf"^closed {peer} \(pid {child}\): {what}$")
+
+
+def test_it_counts_who_is_active(server):
+    with server.connect() as first:
+        server.wait_log(r"^connected with .*, 1 active\)$")
+        with server.connect():
+            server.wait_log(r"^connected with .*, 2 active\)$")
+        server.wait_log(r"^closed ")
+        assert clients.exchange(first, b"x") == b"x"
+        with server.connect():
+            server.wait_log(r"^connected with .*, 2 active\)$", count=2)
+
+
+@pytest.mark.parametrize("leave", [socket.socket.close, clients.reset])
+@pytest.mark.parametrize("options", [(), ("--verbose",)], ids=["normal", "verbose"])
+def test_a_probe_is_for_verbose_only(start, options, leave):
+    """A load balancer connects, sends nothing and leaves, all day long."""
+    server = start(*options)
+    probe = server.connect()
+    peer = re.escape(clients.name(probe))
+    server.wait_for_children(1)
+    leave(probe)
+    server.wait_for_children(0)
+    with server.connect() as client:
+        assert clients.transfer(client, [b"x"]) == b"x"
+    server.wait_log("^closed .*: 1 bytes")
+    lines = [match.string for match in server.log.matching(peer)]
+    if options:
+        assert [line.partition(" ")[0] for line in lines] == ["connected", "closed"]
+    else:
+        assert lines == []
+
+
+def test_quiet_says_nothing_about_clients(start):
+    server = start("--quiet")
+    with server.connect() as client:
+        assert clients.exchange(client, b"x") == b"x"
+        server.wait_for_children(1)
+    server.wait_for_children(0)
+    server.stop()
+    assert server.log.lines == []
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_the_journal_gets_priorities(start, journal):
+    """Where standard error is the one that JOURNAL_STREAM names, and only there."""
+    reader, writer = os.pipe()
+    log = Lines(open(reader))
+    with open(writer, "w") as pipe:
+        stream = os.fstat(writer)
+        inode = stream.st_ino + (not journal)
+        env = {"JOURNAL_STREAM": f"{stream.st_dev}:{inode}"}
+        server = start(env=env, stderr=pipe)
+    info, warning = ("<6>", "<4>") if journal else ("", "echod: ")
+    with server.connect() as client:
+        assert clients.exchange(client, b"x") == b"x"
+        [child] = server.children()
+        os.kill(child, signal.SIGKILL)
+        log.wait(f"^{warning}closed .*, killed by signal 9 ")
+    log.wait(f"^{info}listening on ")
+    log.wait(f"^{info}connected with ")
+
+
+@contextlib.contextmanager
+def syslogd():
+    """The socket of a syslog daemon."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(DEADLINE)
+            sock.bind("/dev/log")
+            os.chmod("/dev/log", 0o666)
+            yield sock
+    finally:
+        os.unlink("/dev/log")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make /dev/log")
+@pytest.mark.skipif(os.path.lexists("/dev/log"), reason="/dev/log has an owner")
+def test_syslog(start):
+    """Datagrams as syslog(3) sends them; a syslogd may go and return."""
+    with syslogd() as log:
+        server = start("--log=syslog")
+        stamp = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
+        sender = rf"^<30>{stamp} echod\[{server.pid}\]: "
+        assert re.match(f"{sender}listening on ", log.recv(2048).decode())
+    with server.connect() as client:
+        assert clients.transfer(client, [b"unheard"]) == b"unheard"
+    server.wait_for_children(0)
+    with syslogd() as log:
+        with server.connect() as client:
+            assert clients.transfer(client, [b"heard"]) == b"heard"
+        assert "log lines were lost" in log.recv(2048).decode()
+        assert re.match(f"{sender}connected with ", log.recv(2048).decode())
+        assert re.match(rf"{sender}closed .*: 5 bytes", log.recv(2048).decode())
+    assert server.log.lines == []

@@ -1,0 +1,65 @@
+"""Once it serves, echod can do next to nothing else; see seccomp(2)."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import clients
+import procfs
+from echod import BINARY
+from waiting import DEADLINE
+
+pytestmark = pytest.mark.skipif(
+    b"seccomp_init" not in BINARY.read_bytes(), reason="built without libseccomp"
+)
+
+
+def test_the_filter_is_in_force(start):
+    """For the parent and for each child; -v says so."""
+    server = start("--verbose")
+    server.wait_log(r"^in force: \d+ system calls allowed, no_new_privs, ")
+    with server.connect() as client:
+        assert clients.exchange(client, b"x") == b"x"
+        for pid in (server.pid, *server.children()):
+            assert procfs.status(pid)["Seccomp"] == "2"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '(int)open("/etc/passwd", 0)',
+        "(int)socket(2, 1, 0)",
+        '(int)execve("/bin/sh", 0, 0)',
+        "(int)kill(1, 10)",
+        "(long)ptrace(16, 1, 0, 0)",
+        "(long)mmap(0, 4096, 5, 0x22, -1, 0)",
+    ],
+)
+def test_a_child_is_killed_for(server, call):
+    """A debugger makes it call what it should not; nobody else notices."""
+    if shutil.which("gdb") is None:
+        pytest.skip("needs Debian's package gdb")
+    with server.connect() as client, server.connect() as other:
+        child = server.child_of(client)
+        peer = re.escape(clients.name(client))
+        debugger = subprocess.run(
+            ["gdb", "-nx", "-batch", "-p", str(child), "-ex", f"print {call}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+        if "ptrace: Operation not permitted" in debugger.stderr:
+            pytest.skip("needs root, to trace a process that forbids it")
+        server.wait_log(rf"closed {peer} .*, killed by signal 31 \(Bad system call\)$")
+        assert clients.exchange(other, b"x") == b"x"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may trace any process")
+def test_nobody_may_trace_it(server):
+    """Not even its own user: the clients' bytes are in its memory."""
+    with pytest.raises(PermissionError):
+        procfs.mappings(server.pid)
