@@ -131,8 +131,10 @@ reap(struct server *s)
 	pid_t pid;
 
 	signals_child = 0; /* before, or one that ends meanwhile is missed */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		part(s, pid, status, clock_now());
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 ||
+	    (pid == -1 && errno == EINTR))
+		if (pid > 0)
+			part(s, pid, status, clock_now());
 }
 
 /* Something is lacking: leave the clients in the backlog for a while. */
@@ -292,6 +294,8 @@ accept_batch(struct server *s, int listener)
 		error = errno;
 		if (error == EAGAIN)
 			return;
+		if (error == EINTR)
+			continue;
 		if (!is_passing(error)) {
 			good = 0;
 			break;
@@ -431,6 +435,8 @@ drain(struct server *s)
 
 		if (pid > 0)
 			part(s, pid, status, clock_now());
+		else if (errno != EINTR)
+			break;
 	}
 	log_info("stopped");
 }
