@@ -14,7 +14,8 @@ write(int fd, const void *buf, size_t size)
 	static unsigned calls;
 
 	if (fd == STDIN_FILENO) {
-		const size_t n = most[calls++ % (sizeof(most) / sizeof(most[0]))];
+		const size_t n =
+		    most[calls++ % (sizeof(most) / sizeof(most[0]))];
 
 		if (n == 0) {
 			errno = EINTR;

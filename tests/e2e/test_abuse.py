@@ -7,6 +7,7 @@ import threading
 import clients
 import procfs
 from clients import KIB, MIB
+from echod import is_sanitized
 from waiting import wait_until
 
 
@@ -40,10 +41,12 @@ def nothing_is_left(server):
         assert clients.exchange(client, b"x") == b"x"
     server.wait_for_children(0)
     before = procfs.descriptors(server.pid)
+    memory = procfs.memory(server.pid)
     yield
     # Of those that have gone some may still be in the backlog.
     wait_until(lambda: procfs.descriptors(server.pid) == before, "all to be closed")
     server.wait_for_children(0)
+    assert is_sanitized() or procfs.memory(server.pid) <= memory + 512
     wait_until(lambda: server.title().strip().endswith(", 0 clients"), "the title")
 
 

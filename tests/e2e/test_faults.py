@@ -1,7 +1,9 @@
 """What goes wrong around echod, and ends neither it nor its other clients."""
 
+import contextlib
 import fcntl
 import os
+import random
 import re
 import resource
 import select
@@ -11,10 +13,23 @@ import pytest
 
 import clients
 import procfs
+from clients import KIB
 from strace import injecting
 from waiting import DEADLINE, Lines, wait_until
 
 LACKS = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]  # of accept(2)
+
+
+def assert_all_is_well(server):
+    """A hundred clients at once, each with bytes of its own."""
+    with contextlib.ExitStack() as stack:
+        served = [stack.enter_context(server.connect()) for _ in range(100)]
+        sent = [random.randbytes(4 * KIB) for _ in served]
+        for client, data in zip(served, sent):
+            client.sendall(data)
+        for client, data in zip(served, sent):
+            clients.assert_same(clients.receive(client, len(data)), data)
+    server.wait_for_children(0)
 
 
 @pytest.mark.parametrize("when", ["1", "1..5"], ids=["once", "burst"])
@@ -29,8 +44,7 @@ def test_accept_fails(server, error, when):
                 assert clients.exchange(client, b"during") == b"during"
             trace.wait(rf"^accept4.*{error}.*\(INJECTED\)", count=int(when[-1]))
         assert clients.exchange(before, b"after") == b"after"
-    with server.connect() as client:
-        assert clients.exchange(client, b"new") == b"new"
+    assert_all_is_well(server)
 
 
 def test_a_lasting_lack_does_not_make_it_spin(start):
@@ -48,16 +62,30 @@ def test_a_lasting_lack_does_not_make_it_spin(start):
     assert len(server.log.matching("^echod: cannot accept: ")) == 1
 
 
+@pytest.mark.parametrize("call", ["accept4", "ppoll", "wait4"])
+def test_the_parent_is_interrupted(server, call):
+    """EINTR, whatever it is about to do, five times in a row."""
+    with injecting(server.pid, call, "error=EINTR:when=1..5") as trace:
+        for _ in range(5):
+            with server.connect() as client:
+                assert clients.exchange(client, b"during") == b"during"
+            server.wait_for_children(0)
+        trace.wait(r"EINTR.*\(INJECTED\)", count=5)
+    assert_all_is_well(server)
+
+
 @pytest.mark.parametrize("when", ["1", "1..5"], ids=["once", "burst"])
-def test_fork_fails(server, when):
+@pytest.mark.parametrize("error", ["EAGAIN", "ENOMEM"])
+def test_fork_fails(server, error, when):
     """The client waits; it is served later, and not refused."""
-    fault = f"error=EAGAIN:when={when}"
+    fault = f"error={error}:when={when}"
     with injecting(server.pid, "clone,?clone3,?fork,?vfork", fault) as trace:
         with server.connect() as client, server.connect() as other:
             assert clients.exchange(client, b"first") == b"first"
             assert clients.exchange(other, b"second") == b"second"
-        trace.wait(r"EAGAIN.*\(INJECTED\)", count=int(when[-1]))
-    server.wait_log("^echod: cannot fork: Resource temporarily unavailable; ")
+        trace.wait(rf"{error}.*\(INJECTED\)", count=int(when[-1]))
+    server.wait_log("^echod: cannot fork: .*; new clients wait")
+    assert_all_is_well(server)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
