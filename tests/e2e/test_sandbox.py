@@ -1,6 +1,7 @@
 """Once it serves, echod can do next to nothing else; see seccomp(2)."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -27,15 +28,17 @@ def test_the_filter_is_in_force(start):
             assert procfs.status(pid)["Seccomp"] == "2"
 
 
+# By number: not every function is in a static echod, syscall(2) is.
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's calls only")
 @pytest.mark.parametrize(
     "call",
     [
-        '(int)open("/etc/passwd", 0)',
-        "(int)socket(2, 1, 0)",
-        '(int)execve("/bin/sh", 0, 0)',
-        "(int)kill(1, 10)",
-        "(long)ptrace(16, 1, 0, 0)",
-        "(long)mmap(0, 4096, 5, 0x22, -1, 0)",
+        pytest.param('2, "/etc/passwd", 0', id="open"),
+        pytest.param("41, 2, 1, 0", id="socket"),
+        pytest.param('59, "/bin/sh", 0, 0', id="execve"),
+        pytest.param("62, 1, 10", id="kill"),
+        pytest.param("101, 16, 1, 0, 0", id="ptrace"),
+        pytest.param("9, 0, 4096, 5, 0x22, -1, 0", id="mmap"),
     ],
 )
 def test_a_child_is_killed_for(server, call):
@@ -46,7 +49,7 @@ def test_a_child_is_killed_for(server, call):
         child = server.child_of(client)
         peer = re.escape(clients.name(client))
         debugger = subprocess.run(
-            ["gdb", "-nx", "-batch", "-p", str(child), "-ex", f"print {call}"],
+            ["gdb", "-nx", "-batch", "-p", str(child), "-ex", f"print (long)syscall({call})"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
