@@ -62,8 +62,8 @@ open_anew(void)
 		logger.stderror = fd;
 }
 
-static void
-close_all(void)
+void
+log_close(void)
 {
 	if (logger.stderror != STDERR_FILENO)
 		close(logger.stderror);
@@ -71,6 +71,7 @@ close_all(void)
 	if (logger.syslog != -1)
 		close(logger.syslog);
 	logger.syslog = -1;
+	logger.target = LOG_TO_STDERR;
 }
 
 int
@@ -78,9 +79,8 @@ log_open(enum log_target target, int priority)
 {
 	struct stat st;
 
-	close_all();
+	log_close();
 	logger.priority = priority;
-	logger.target = LOG_TO_STDERR;
 	if (fstat(STDERR_FILENO, &st) == 0) {
 		if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
 			open_anew();

@@ -138,5 +138,6 @@ main(int argc, char *argv[])
 		status =
 		    serve(&opt, &ls, &config, &id, &waiting, &pidfile, ready);
 	daemon_pidfile_remove(pidfile);
+	log_close();
 	return status;
 }

@@ -26,6 +26,9 @@ int log_open(enum log_target target, int priority);
 /* echod serves: from now on log to log_open()'s target.  */
 void log_settle(void);
 
+/* Give back what log_open() took; lines go to standard error again. */
+void log_close(void);
+
 /* Log one line, as printf(3) but without the newline. */
 void log_line(int priority, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
