@@ -62,12 +62,18 @@ open_anew(void)
 		logger.stderror = fd;
 }
 
-void
-log_close(void)
+static void
+close_anew(void)
 {
 	if (logger.stderror != STDERR_FILENO)
 		close(logger.stderror);
 	logger.stderror = STDERR_FILENO;
+}
+
+void
+log_close(void)
+{
+	close_anew();
 	if (logger.syslog != -1)
 		close(logger.syslog);
 	logger.syslog = -1;
@@ -102,9 +108,7 @@ log_settle(void)
 	if (logger.syslog == -1)
 		return;
 	logger.target = LOG_TO_SYSLOG;
-	if (logger.stderror != STDERR_FILENO)
-		close(logger.stderror);
-	logger.stderror = STDERR_FILENO;
+	close_anew();
 }
 
 /* What goes before the text.  Returns its length. */
@@ -114,8 +118,8 @@ write_prefix(char *line, size_t size, int priority)
 	int len = 0;
 
 	if (logger.target == LOG_TO_SYSLOG) { /* RFC 3164, as syslog(3) does */
-		struct timespec
-		    now; /* time(2) may be a system call of its own */
+		/* time(2) may be a call that the filter does not know. */
+		struct timespec now;
 		char stamp[sizeof("Jan  1 00:00:00")] = "";
 		struct tm tm;
 
