@@ -2,6 +2,7 @@
 
 #include <bsd/string.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -94,6 +95,66 @@ listeners_resolve(struct listeners *ls, const struct listener_config *config)
 	return 0;
 }
 
+/* What is wrong with a socket for us; NULL: nothing.  It is asked for addr. */
+static const char *
+reject(int fd, struct address *addr)
+{
+	int type, listens;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1)
+		return strerror(errno);
+	addr->len = sizeof(addr->in6);
+	if (getsockname(fd, &addr->sa, &addr->len) == -1)
+		return strerror(errno);
+	if (addr->sa.sa_family != AF_INET && addr->sa.sa_family != AF_INET6)
+		return "it is neither IPv4 nor IPv6";
+	if (type == SOCK_DGRAM)
+		return "it is a UDP socket, and echod serves TCP";
+	if (type != SOCK_STREAM)
+		return "it is not a TCP socket";
+	len = sizeof(listens);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == -1)
+		return strerror(errno);
+	if (!listens)
+		return "it does not listen; does its unit have Accept=yes?";
+	/* F_SETFL: of all flags, this is the only one that a socket may need */
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+	    fcntl(fd, F_SETFL, O_NONBLOCK) == -1)
+		return strerror(errno);
+	return NULL;
+}
+
+int
+listeners_inherit(struct listeners *ls, int first, size_t n)
+{
+	ls->n = 0;
+	if (n > LISTENERS_MAX) {
+		log_error("LISTEN_FDS: %zu sockets are more than %d", n,
+		    LISTENERS_MAX);
+		return EX_UNAVAILABLE;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct listener *l = &ls->at[ls->n++];
+
+		*l = (struct listener){
+			.fd = first + (int)i,
+			.inherited = true,
+			.specs = UINT32_C(1) << i,
+		};
+
+		const char *why = reject(l->fd, &l->addr);
+
+		if (why != NULL) {
+			log_error("LISTEN_FDS: cannot serve descriptor %d: %s",
+			    l->fd, why);
+			listeners_close(ls);
+			return EX_UNAVAILABLE;
+		}
+	}
+	return 0;
+}
+
 /*
  * What accept(2) hands down on Linux (tcp(7), socket(7)): set here once, it
  * costs no system call per connection.  TCP_USER_TIMEOUT is left alone: Linux
@@ -158,12 +219,13 @@ fail:;
 static int
 open_one(struct listener *l, const struct listener_config *config)
 {
-	l->fd = bind_socket(&l->addr);
+	if (!l->inherited)
+		l->fd = bind_socket(&l->addr);
 	if (l->fd == -1)
 		return -1;
 	if (set_inherited(l->fd, config->idle_timeout) == -1)
 		return -1;
-	return listen(l->fd, config->backlog);
+	return l->inherited ? 0 : listen(l->fd, config->backlog);
 }
 
 static int
@@ -206,9 +268,12 @@ complain(const struct address *addr, int error)
 static int
 check_one(struct listener *l, const struct listener_config *config)
 {
+	(void)config;
+	if (l->inherited)
+		return 0;
+
 	const int fd = bind_socket(&l->addr);
 
-	(void)config;
 	if (fd == -1)
 		return errno == EADDRINUSE ? 0 : -1;
 	return close(fd);

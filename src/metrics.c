@@ -19,3 +19,13 @@ metrics_status(
 	    m->bytes, m->backoffs);
 	return text;
 }
+
+char *
+metrics_brief(const struct metrics *m, char text[static METRICS_BRIEF_SIZE])
+{
+	snprintf(text, METRICS_BRIEF_SIZE,
+	    "%zu client%s, %" PRIu64 " accepted, %" PRIu64 " refused",
+	    m->active, m->active == 1 ? "" : "s", m->accepted,
+	    m->too_many + m->too_fast);
+	return text;
+}

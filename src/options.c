@@ -319,6 +319,7 @@ options_parse(struct options *opt, int argc, char *const argv[],
 			return OPTIONS_WRONG;
 		}
 		log_given |= c == 'L';
+		opt->listen_given |= c < LONG_ONLY && strchr("46lpb", c);
 	}
 	if (optind < argc) {
 		snprintf(why, OPTIONS_WHY_SIZE,

@@ -4,6 +4,7 @@
 #ifndef ECHOD_LISTENER_H
 #define ECHOD_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ enum {
 
 struct listener {
 	int fd; /* non-blocking, close-on-exec; -1: not open */
+	bool inherited; /* from the service manager: bound and listening */
 	struct address addr;
 	uint32_t specs; /* which of config's want it: bit i for the i-th */
 };
@@ -40,6 +42,12 @@ struct listener_config {
  */
 int listeners_resolve(
     struct listeners *ls, const struct listener_config *config);
+
+/*
+ * Instead: take over n sockets of the service manager, from descriptor first
+ * on.  Each must be a TCP socket that listens.  Returns as above.
+ */
+int listeners_inherit(struct listeners *ls, int first, size_t n);
 
 /*
  * Open, bind and set up a socket for each of *ls.  An address that this host

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { METRICS_STATUS_SIZE = 320 };
+enum { METRICS_STATUS_SIZE = 320, METRICS_BRIEF_SIZE = 96 };
 
 struct metrics {
 	int64_t started; /* in ns of a monotonic clock */
@@ -23,5 +23,9 @@ struct metrics {
 /* Write the status line of SIGUSR1.  Returns text. */
 char *metrics_status(const struct metrics *m, int64_t now,
     char text[static METRICS_STATUS_SIZE]);
+
+/* Write the line that systemctl(1) shows.  Returns text. */
+char *metrics_brief(
+    const struct metrics *m, char text[static METRICS_BRIEF_SIZE]);
 
 #endif

@@ -26,6 +26,7 @@ struct options {
 	struct address_spec listen[OPTIONS_LISTEN_MAX];
 	uint16_t port; /* for those of listen without one; host order */
 	int backlog;
+	bool listen_given; /* any of the above was */
 	bool daemon;
 	const char *pidfile; /* NULL: none */
 	const char *user; /* USER or USER:GROUP; NULL: the built-in one */
