@@ -14,18 +14,18 @@
 #include "echod/log.h"
 
 int
-daemon_tidy_descriptors(void)
+daemon_tidy_descriptors(int handed_over)
 {
 	int fd;
 
 	do
-		fd = open("/dev/null", O_RDWR);
+		fd = open("/dev/null", O_RDONLY);
 	while (fd != -1 && fd <= STDERR_FILENO);
 	if (fd == -1) {
 		log_error("cannot open /dev/null: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	closefrom(STDERR_FILENO + 1);
+	closefrom(STDERR_FILENO + 1 + (handed_over > 0 ? handed_over : 0));
 	umask(022); /* the pidfile is for all to read */
 	return 0;
 }

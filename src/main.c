@@ -19,6 +19,7 @@
 #include "echod/sandbox.h"
 #include "echod/server.h"
 #include "echod/signals.h"
+#include "echod/systemd.h"
 #include "echod/title.h"
 
 /* What was printed must have come out. */
@@ -54,7 +55,8 @@ check(struct listeners *ls, const struct identity *id)
 static int
 serve(const struct options *opt, struct listeners *ls,
     const struct listener_config *config, const struct identity *id,
-    const sigset_t *waiting, struct pidfh **pidfile, int ready)
+    struct systemd *sd, const sigset_t *waiting, struct pidfh **pidfile,
+    int ready)
 {
 	char text[LISTENERS_TEXT_SIZE];
 	int kept = -1, status = listeners_open(ls, config);
@@ -62,7 +64,7 @@ serve(const struct options *opt, struct listeners *ls,
 	if (status != 0)
 		return status;
 
-	struct server *server = server_new(opt, ls);
+	struct server *server = server_new(opt, ls, sd);
 
 	if (server == NULL)
 		return EX_OSERR;
@@ -70,13 +72,71 @@ serve(const struct options *opt, struct listeners *ls,
 	    (status = daemon_pidfile_keep(pidfile, &kept)) == 0 &&
 	    (status = sandbox_enter()) == 0) {
 		log_settle();
-		log_info("listening on %s", listeners_format(ls, text));
+		log_info("listening on %s%s", listeners_format(ls, text),
+		    ls->at[0].inherited ? ", sockets of systemd" : "");
+		systemd_ready(sd, opt->daemon);
 		if (ready != -1)
 			daemon_ready(ready, opt->log == LOG_TO_STDERR);
 		server_run(server, waiting);
 	}
 	daemon_pidfile_empty(kept);
 	server_free(server);
+	return status;
+}
+
+/* What was handed over goes before what the command line says. */
+static int
+find_sockets(
+    struct listeners *ls, const struct listener_config *config, int handed_over)
+{
+	if (handed_over == 0)
+		return listeners_resolve(ls, config);
+	if (handed_over == -1) {
+		log_error("LISTEN_FDS must be a number of sockets");
+		return EX_UNAVAILABLE;
+	}
+	return listeners_inherit(ls, SYSTEMD_FDS_START, (size_t)handed_over);
+}
+
+/* From the descriptors that are ours to the end. */
+static int
+start(const struct options *opt, int handed_over)
+{
+	const struct listener_config config = {
+		.spec = opt->listen,
+		.nspec = opt->nlisten,
+		.family = opt->family,
+		.port = opt->port,
+		.backlog = opt->backlog,
+		.idle_timeout = opt->idle_timeout,
+	};
+	struct systemd sd;
+	struct identity id;
+	struct listeners ls;
+	struct pidfh *pidfile;
+	sigset_t waiting;
+	int ready = -1, status;
+
+	systemd_init(&sd);
+	if (handed_over > 0 && opt->listen_given)
+		log_warning(
+		    "the sockets come from systemd: --listen, --port, --backlog, --ipv4 and --ipv6 have no effect");
+	if ((status = privilege_lookup(&id, opt->user)) != 0 ||
+	    (status = find_sockets(&ls, &config, handed_over)) != 0)
+		return status;
+	if (opt->check)
+		return check(&ls, &id);
+	if ((status = daemon_pidfile_lock(&pidfile, opt->pidfile)) != 0)
+		return status;
+	if (!opt->daemon || (status = daemon_background(&ready)) == 0) {
+		signals_init(&waiting); /* from here on a TERM is waited for */
+		status = daemon_pidfile_write(pidfile);
+	}
+	if (status == 0)
+		status = serve(
+		    opt, &ls, &config, &id, &sd, &waiting, &pidfile, ready);
+	daemon_pidfile_remove(pidfile);
+	systemd_close(&sd);
 	return status;
 }
 
@@ -87,57 +147,34 @@ main(int argc, char *argv[])
 	if (ECHOD_STATIC)
 		nss_builtin_only();
 
-	struct options opt;
-	struct identity id;
-	struct listeners ls;
-	struct pidfh *pidfile;
-	sigset_t waiting;
+	const int handed_over = systemd_listen_fds();
 	char why[OPTIONS_WHY_SIZE];
-	const enum options_action what = options_parse(&opt, argc, argv, why);
-	int ready = -1, status;
+	struct options opt;
+	int status = daemon_tidy_descriptors(handed_over);
 
-	switch (what) {
+	if (status != 0)
+		return status;
+	log_open(LOG_TO_STDERR, LOG_INFO);
+	switch (options_parse(&opt, argc, argv, why)) {
 	case OPTIONS_SERVE:
+		if (log_open(opt.log, opt.priority) == -1)
+			log_warning(
+			    "cannot log to syslog: %s", strerror(errno));
+		status = start(&opt, handed_over);
 		break;
 	case OPTIONS_HELP:
 		options_help(stdout);
-		return flush();
+		status = flush();
+		break;
 	case OPTIONS_VERSION:
 		puts("echod " ECHOD_VERSION);
-		return flush();
+		status = flush();
+		break;
 	case OPTIONS_WRONG:
 		log_error("%s", why);
-		return EX_USAGE;
+		status = EX_USAGE;
+		break;
 	}
-
-	const struct listener_config config = {
-		.spec = opt.listen,
-		.nspec = opt.nlisten,
-		.family = opt.family,
-		.port = opt.port,
-		.backlog = opt.backlog,
-		.idle_timeout = opt.idle_timeout,
-	};
-
-	if ((status = daemon_tidy_descriptors()) != 0)
-		return status;
-	if (log_open(opt.log, opt.priority) == -1)
-		log_warning("cannot log to syslog: %s", strerror(errno));
-	if ((status = privilege_lookup(&id, opt.user)) != 0 ||
-	    (status = listeners_resolve(&ls, &config)) != 0)
-		return status;
-	if (opt.check)
-		return check(&ls, &id);
-	if ((status = daemon_pidfile_lock(&pidfile, opt.pidfile)) != 0)
-		return status;
-	if (!opt.daemon || (status = daemon_background(&ready)) == 0) {
-		signals_init(&waiting); /* from here on a TERM is waited for */
-		status = daemon_pidfile_write(pidfile);
-	}
-	if (status == 0)
-		status =
-		    serve(&opt, &ls, &config, &id, &waiting, &pidfile, ready);
-	daemon_pidfile_remove(pidfile);
 	log_close();
 	return status;
 }

@@ -1,28 +1,16 @@
 #include "echod/server.h"
 
+#include <bsd/string.h>
 #include <errno.h>
-#include <poll.h>
-#include <stdatomic.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "echod/clients.h"
 #include "echod/clock.h"
-#include "echod/events.h"
 #include "echod/log.h"
-#include "echod/metrics.h"
-#include "echod/scoreboard.h"
-#include "echod/session.h"
+#include "echod/parent.h"
 #include "echod/signals.h"
-#include "echod/sources.h"
 #include "echod/title.h"
-
-#define BACKOFF_MIN (10 * CLOCK_MILLISECOND)
-#define BACKOFF_MAX (1 * CLOCK_SECOND)
 
 /*
  * A connection is announced when it has lasted so long, or has ended: then it
@@ -30,31 +18,34 @@
  */
 #define ANNOUNCE_AFTER (200 * CLOCK_MILLISECOND)
 
-/* Accepted in a row before children are reaped and signals looked at. */
-enum { ACCEPT_BATCH = 16 };
+/* The service manager is told of changes so often at most. */
+#define STATUS_INTERVAL (1 * CLOCK_SECOND)
 
-struct server {
-	const struct options *opt;
-	struct listeners *ls;
-	struct clients *clients;
-	struct sources *sources; /* NULL where they are not limited */
-	struct slot *board; /* by the clients' slots */
-	struct metrics metrics;
-	struct refusals refusals;
-	const sigset_t *waiting;
-	char name[LISTENERS_TEXT_SIZE]; /* of ls, for the title */
-	bool stale_title;
-	struct pollfd fds[LISTENERS_MAX]; /* of ls */
+void
+server_changed(struct server *s)
+{
+	s->stale_title = true;
+	s->stale_status = s->sd->fd != -1;
+}
 
-	/* Accepted, but fork failed: it goes first when there is room. */
-	struct client *unforked;
-	int unforked_fd;
+void
+server_back_off(struct server *s, const char *what, int error)
+{
+	if (backoff_begin(&s->backoff, clock_now(), what, error))
+		log_warning(
+		    "%s; new clients wait until that is over", s->backoff.why);
+	s->metrics.backoffs++;
+	server_changed(s);
+}
 
-	/* After a lack of resources nothing is accepted until then. */
-	int64_t backoff, backoff_until;
-
-	bool cutting_off; /* clients that have not finished */
-};
+static void
+end_backoff(struct server *s, int64_t at)
+{
+	if (!backoff_end(&s->backoff, at))
+		return;
+	log_info("accepting clients as before");
+	server_changed(s);
+}
 
 static void
 set_title(struct server *s)
@@ -66,6 +57,61 @@ set_title(struct server *s)
 	title_set(
 	    "listening on %s, %zu client%s", s->name, n, n == 1 ? "" : "s");
 	s->stale_title = false;
+}
+
+/* All counters, as they are now. */
+static struct metrics
+measure(const struct server *s)
+{
+	struct metrics m = s->metrics;
+	struct client *c;
+
+	m.active = clients_count(s->clients);
+	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
+		m.bytes += reap_bytes(s, c);
+	return m;
+}
+
+void
+server_answer(struct server *s, int64_t at)
+{
+	char text[METRICS_STATUS_SIZE];
+
+	if (!signals_status)
+		return;
+	signals_status = 0;
+
+	const struct metrics m = measure(s);
+
+	log_info("%s", metrics_status(&m, at, text));
+}
+
+/* Tell the service manager what has changed. */
+static void
+tell_status(struct server *s, int64_t at)
+{
+	char text[METRICS_BRIEF_SIZE], status[SYSTEMD_STATUS_SIZE];
+	const struct metrics m = {
+		.active = clients_count(s->clients),
+		.accepted = s->metrics.accepted,
+		.too_many = s->metrics.too_many,
+		.too_fast = s->metrics.too_fast,
+	};
+
+	if (!s->stale_status || at < s->status_next)
+		return;
+	s->stale_status = false;
+	s->status_next = at + STATUS_INTERVAL;
+	metrics_brief(&m, text);
+	if (s->backoff.pause != 0)
+		snprintf(status, sizeof(status), "%s; new ones wait: %s", text,
+		    s->backoff.why);
+	else if (clients_full(s->clients))
+		snprintf(status, sizeof(status),
+		    "%s; new ones wait: --max-clients is reached", text);
+	else
+		strlcpy(status, text, sizeof(status));
+	systemd_status(s->sd, status);
 }
 
 static void
@@ -80,264 +126,28 @@ announce_due(struct server *s, int64_t at)
 	}
 }
 
-static uint64_t
-bytes_of(const struct server *s, const struct client *c)
-{
-	return atomic_load_explicit(
-	    &s->board[c->slot].bytes, memory_order_relaxed);
-}
-
-/* Give back what a client held, seated or not. */
-static void
-forget(struct server *s, struct client *c)
-{
-	if (c->source != NULL)
-		sources_leave(s->sources, c->source);
-	clients_give_back(s->clients, c);
-}
-
-/* A child has ended. */
-static void
-part(struct server *s, pid_t pid, int status, int64_t at)
-{
-	struct client *c = clients_find(s->clients, pid);
-	char why[SESSION_REASON_SIZE];
-
-	if (c == NULL) /* inherited from whatever exec'ed echod */
-		return;
-
-	const uint64_t bytes = bytes_of(s, c);
-	int priority = session_reason(status, s->cutting_off, why);
-
-	if (!c->announced) {
-		if (bytes == 0 && priority == LOG_INFO)
-			priority = LOG_DEBUG; /* a probe */
-		event_connected(
-		    priority == LOG_DEBUG ? LOG_DEBUG : LOG_INFO, c);
-	}
-	event_closed(priority, c, bytes, at - c->since, why);
-	s->metrics.bytes += bytes;
-	forget(s, c);
-	s->stale_title = true;
-	if (s->backoff_until > at) /* there may be room again */
-		s->backoff_until = at;
-}
-
-/* Bury all who have ended. */
-static void
-reap(struct server *s)
-{
-	int status;
-	pid_t pid;
-
-	signals_child = 0; /* before, or one that ends meanwhile is missed */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 ||
-	    (pid == -1 && errno == EINTR))
-		if (pid > 0)
-			part(s, pid, status, clock_now());
-}
-
-/* Something is lacking: leave the clients in the backlog for a while. */
-static void
-back_off(struct server *s, const char *what, int error)
-{
-	if (s->backoff == 0)
-		log_warning("%s: %s; new clients wait until that is over", what,
-		    strerror(error));
-	s->backoff = s->backoff == 0 ? BACKOFF_MIN : 2 * s->backoff;
-	if (s->backoff > BACKOFF_MAX)
-		s->backoff = BACKOFF_MAX;
-	s->backoff_until = clock_now() + s->backoff;
-	s->metrics.backoffs++;
-}
-
-/* Going well for as long as the longest pause ends a spell of backing off. */
-static void
-end_backoff(struct server *s, int64_t at)
-{
-	if (s->backoff == 0 || at - s->backoff_until < BACKOFF_MAX)
-		return;
-	s->backoff = 0;
-	log_info("accepting clients as before");
-}
-
-/* Fork the child of c, whose socket is fd.  False: it is kept for later. */
-static bool
-fork_session(struct server *s, struct client *c, int fd)
-{
-	char text[ADDRESS_TEXT_SIZE];
-	_Atomic uint64_t *bytes = &s->board[c->slot].bytes;
-
-	/* All that the child needs is made here, once, and not in the child. */
-	atomic_store_explicit(bytes, 0, memory_order_relaxed);
-	title_set("%s", address_format(&c->peer, text));
-	s->stale_title = true;
-
-	const struct session session = {
-		.client = fd,
-		.bytes = bytes,
-		.waiting = s->waiting,
-		.idle = s->opt->idle_timeout,
-		.grace = s->opt->grace,
-	};
-	const pid_t pid = fork();
-
-	if (pid == 0)
-		session_run(&session);
-	if (pid == -1) {
-		back_off(s, "cannot fork", errno);
-		s->unforked = c;
-		s->unforked_fd = fd;
-		return false;
-	}
-	close(fd);
-	clients_seat(s->clients, c, pid);
-	s->metrics.accepted++;
-	return true;
-}
-
-static void
-retry_unforked(struct server *s)
-{
-	struct client *c = s->unforked;
-
-	if (c == NULL || clock_now() < s->backoff_until)
-		return;
-	s->unforked = NULL;
-	fork_session(s, c, s->unforked_fd);
-}
-
-/* Errors of accept(2) that tell of one connection or of the network. */
-static bool
-is_passing(int error)
-{
-	switch (error) {
-	case ECONNABORTED:
-	case EPROTO:
-	case ENOPROTOOPT:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case ENONET:
-	case EOPNOTSUPP:
-	case ETIMEDOUT:
-	case EPERM: /* a firewall's */
-		return true;
-	default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM; or a defect of echod */
-		return false;
-	}
-}
-
-/* Whether peer's source may have one more; if so *source is what it holds. */
-static bool
-admit(struct server *s, const struct address *peer, int64_t at,
-    struct source **source)
-{
-	const struct options *opt = s->opt;
-	const struct in6_addr net = address_source(peer, opt->ipv6_prefix);
-	const enum sources_verdict verdict =
-	    sources_knock(s->sources, &net, at, source);
-	char text[ADDRESS_TEXT_SIZE];
-
-	if (verdict == SOURCES_ADMIT)
-		return true;
-	if (verdict == SOURCES_MANY)
-		s->metrics.too_many++;
-	else
-		s->metrics.too_fast++;
-	if (!event_refusal_due(&s->refusals, at))
-		return false;
-	address_format_source(&net, opt->ipv6_prefix, text);
-	if (verdict == SOURCES_MANY)
-		event_refused_many(peer, text, opt->max_per_source);
-	else
-		event_refused_fast(peer, text, opt->rate);
-	return false;
-}
-
-/* A connection was accepted.  False: no more for now. */
-static bool
-receive(struct server *s, int fd, const struct address *peer)
-{
-	const int64_t at = clock_now();
-	struct source *source = NULL;
-
-	if (s->sources != NULL && !admit(s, peer, at, &source)) {
-		close(fd);
-		return true;
-	}
-
-	/* There is a record: nothing is accepted while the table is full. */
-	struct client *c = clients_take(s->clients, peer, at);
-
-	c->source = source;
-	return fork_session(s, c, fd);
-}
-
-static void
-accept_batch(struct server *s, int listener)
-{
-	int error = 0, good = 0;
-
-	for (int i = 0; i < ACCEPT_BATCH && !clients_full(s->clients); i++) {
-		struct address peer = { .len = sizeof(peer.in6) };
-		const int fd =
-		    accept4(listener, &peer.sa, &peer.len, SOCK_CLOEXEC);
-
-		if (fd != -1) {
-			good++;
-			if (!receive(s, fd, &peer))
-				return;
-			continue;
-		}
-		error = errno;
-		if (error == EAGAIN)
-			return;
-		if (error == EINTR)
-			continue;
-		if (!is_passing(error)) {
-			good = 0;
-			break;
-		}
-		s->metrics.lost++;
-		log_debug("a connection was lost before it was accepted: %s",
-		    strerror(error));
-	}
-	if (error != 0 && good == 0) /* nothing but errors: never spin */
-		back_off(s, "cannot accept", error);
-}
-
-/* Whether new clients are wanted; else the listeners leave the poll set. */
-static bool
-accepting(const struct server *s, int64_t at)
-{
-	return !clients_full(s->clients) && s->unforked == NULL &&
-	    at >= s->backoff_until;
-}
-
 /* When to wake up though nothing happens. */
 static int64_t
 next_deadline(const struct server *s, int64_t at)
 {
 	const struct client *c = clients_unannounced(s->clients);
-	int64_t next = c != NULL ? c->since + ANNOUNCE_AFTER : CLOCK_NEVER;
+	const int64_t dues[] = {
+		c != NULL ? c->since + ANNOUNCE_AFTER : CLOCK_NEVER,
+		backoff_next(&s->backoff, at),
+		s->refusals.held > 0 ? s->refusals.next : CLOCK_NEVER,
+		s->stale_status ? s->status_next : CLOCK_NEVER,
+		s->sd->alive_next,
+	};
+	int64_t next = CLOCK_NEVER;
 
-	if (s->backoff != 0) {
-		const int64_t over = at < s->backoff_until
-		    ? s->backoff_until
-		    : s->backoff_until + BACKOFF_MAX;
-
-		next = over < next ? over : next;
-	}
-	if (s->refusals.held > 0 && s->refusals.next < next)
-		next = s->refusals.next;
+	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
+		if (dues[i] < next)
+			next = dues[i];
 	return next;
 }
 
-/* ppoll(2) until a deadline, with the signals let in. */
-static int
-wait_for(struct server *s, nfds_t nfds, int64_t at, int64_t deadline)
+int
+server_wait(struct server *s, nfds_t nfds, int64_t at, int64_t deadline)
 {
 	const int64_t left = deadline > at ? deadline - at : 0;
 	const struct timespec ts = {
@@ -349,19 +159,17 @@ wait_for(struct server *s, nfds_t nfds, int64_t at, int64_t deadline)
 	    s->fds, nfds, deadline == CLOCK_NEVER ? NULL : &ts, s->waiting);
 }
 
-/* SIGUSR1. */
+/* All that is due at some time. */
 static void
-tell_status(struct server *s, int64_t at)
+keep_up(struct server *s, int64_t at)
 {
-	struct metrics m = s->metrics;
-	char text[METRICS_STATUS_SIZE];
-	struct client *c;
-
-	signals_status = 0;
-	m.active = clients_count(s->clients);
-	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
-		m.bytes += bytes_of(s, c);
-	log_info("%s", metrics_status(&m, at, text));
+	server_answer(s, at);
+	announce_due(s, at);
+	event_refusals_held(&s->refusals, at);
+	end_backoff(s, at);
+	set_title(s);
+	tell_status(s, at);
+	systemd_alive(s->sd, at);
 }
 
 static void
@@ -369,80 +177,27 @@ serve_once(struct server *s)
 {
 	if (signals_child)
 		reap(s);
+	intake_retry(s);
 
 	const int64_t at = clock_now(); /* after all that reap() noted */
 
-	if (signals_status)
-		tell_status(s, at);
-	announce_due(s, at);
-	event_refusals_held(&s->refusals, at);
-	end_backoff(s, at);
-	retry_unforked(s);
-	set_title(s);
+	keep_up(s, at);
 
-	const nfds_t nfds = accepting(s, at) ? s->ls->n : 0;
-	const int ready = wait_for(s, nfds, at, next_deadline(s, at));
+	const nfds_t nfds = intake_open(s, at) ? s->ls->n : 0;
+	const int ready = server_wait(s, nfds, at, next_deadline(s, at));
 
 	if (ready == -1 && errno != EINTR)
-		back_off(s, "cannot poll", errno);
+		server_back_off(s, "cannot poll", errno);
 	if (ready <= 0)
 		return;
 	for (size_t i = 0; i < nfds; i++)
-		if (s->fds[i].revents != 0 && accepting(s, clock_now()))
-			accept_batch(s, s->fds[i].fd);
+		if (s->fds[i].revents != 0 && intake_open(s, clock_now()))
+			intake_batch(s, s->fds[i].fd);
 	signals_deliver(s->waiting);
 }
 
-static void
-kill_children(struct server *s, int sig)
-{
-	struct client *c;
-
-	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
-		kill(c->pid, sig); /* not reaped yet, so it is still ours */
-}
-
-static void
-drain(struct server *s)
-{
-	const int64_t deadline = clock_now() + s->opt->grace * CLOCK_SECOND;
-	int64_t at;
-	int status;
-
-	listeners_close(s->ls);
-	event_refusals_held(&s->refusals, s->refusals.next);
-	if (s->unforked != NULL) {
-		forget(s, s->unforked);
-		close(s->unforked_fd);
-	}
-	title_set("stopping");
-	if (clients_count(s->clients) > 0)
-		log_info("stopping: clients have %d s to finish, %zu are left",
-		    s->opt->grace, clients_count(s->clients));
-	kill_children(s, SIGTERM);
-	while ((at = clock_now()) < deadline && signals_stop < 2) {
-		reap(s);
-		if (signals_status)
-			tell_status(s, at);
-		if (clients_count(s->clients) == 0)
-			break;
-		wait_for(s, 0, at, deadline);
-	}
-	s->cutting_off = true;
-	kill_children(s, SIGKILL);
-	while (clients_count(s->clients) > 0) {
-		const pid_t pid = waitpid(-1, &status, 0);
-
-		if (pid > 0)
-			part(s, pid, status, clock_now());
-		else if (errno != EINTR)
-			break;
-	}
-	log_info("stopped");
-}
-
 struct server *
-server_new(const struct options *opt, struct listeners *ls)
+server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	const size_t max = (size_t)opt->max_clients;
@@ -451,6 +206,7 @@ server_new(const struct options *opt, struct listeners *ls)
 		goto fail;
 	s->opt = opt;
 	s->ls = ls;
+	s->sd = sd;
 	s->clients = clients_new(max);
 	s->board = scoreboard_new(max);
 	if (s->clients == NULL || s->board == NULL)
@@ -461,7 +217,7 @@ server_new(const struct options *opt, struct listeners *ls)
 			goto fail;
 	}
 	s->metrics.started = clock_now();
-	s->stale_title = true;
+	server_changed(s);
 	listeners_title(ls, s->name);
 	for (size_t i = 0; i < ls->n; i++)
 		s->fds[i] = (struct pollfd){

@@ -25,6 +25,7 @@
 static char buffer[64 * 1024];
 
 #define QUIET (100 * CLOCK_MILLISECOND) /* and two round trips */
+#define NEWCOMER (1 * CLOCK_SECOND)
 #define PAUSE_DRAIN (10 * CLOCK_MILLISECOND)
 #define PAUSE_MIN (1 * CLOCK_MILLISECOND)
 #define PAUSE_MAX (250 * CLOCK_MILLISECOND)
@@ -120,7 +121,7 @@ linger(const struct session *s, enum end end, int64_t last)
  * The client's receiving side is shut down: read(2) gives what has arrived and
  * then end of file, again and again.  Echo until nothing has come for so long
  * that nothing can be on its way, which a client that never pauses has half the
- * grace for.
+ * grace for.  One that has just come may not yet have got round to sending.
  */
 static enum end
 finish(const struct session *s)
@@ -130,9 +131,11 @@ finish(const struct session *s)
 	const int64_t settled = start + (last - start) / 2;
 	const int64_t quiet =
 	    QUIET + 2 * (int64_t)ask(s->client).tcpi_rtt * CLOCK_MICROSECOND;
-	int64_t at = start, moved = start;
+	int64_t at = start, enough = start + quiet;
 
-	while (at < settled && at - moved < quiet) {
+	if (*s->bytes == 0 && enough < s->since + NEWCOMER)
+		enough = s->since + NEWCOMER;
+	while (at < settled && at < enough) {
 		const uint64_t before = *s->bytes;
 		const enum echo_end end = echo(
 		    s->client, s->client, buffer, sizeof(buffer), s->bytes);
@@ -141,7 +144,7 @@ finish(const struct session *s)
 			return end_of[end];
 		at = clock_now();
 		if (*s->bytes != before)
-			moved = at;
+			enough = at + quiet;
 		clock_pause(PAUSE_DRAIN);
 	}
 	return linger(s, END_DRAINED, last);

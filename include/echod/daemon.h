@@ -10,11 +10,11 @@ struct pidfh; /* of libbsd, pidfile(3bsd) */
 
 /*
  * Open /dev/null for each of descriptors 0 to 2 that is closed, lest a socket
- * become standard error, and close all above that the caller left open, set
- * the umask.
+ * become standard error; it cannot be written to.  Leave the handed over ones
+ * after them, and close all above that the caller left open.  Set the umask.
  * Returns 0, or, having logged why, the status of sysexits(3) to exit with.
  */
-int daemon_tidy_descriptors(void);
+int daemon_tidy_descriptors(int handed_over);
 
 /*
  * Go to the background: fork(2), setsid(2), chdir(2) to "/", and standard input

@@ -8,14 +8,17 @@
 
 #include "echod/listener.h"
 #include "echod/options.h"
+#include "echod/systemd.h"
 
 struct server;
 
 /*
- * Set up a server for the sockets of ls, which it closes when it stops.  opt
- * and ls must outlive it.  Returns NULL, having logged why, without memory.
+ * Set up a server for the sockets of ls, which it closes when it stops, and
+ * which tells sd what it does.  opt, ls and sd must outlive it.  Returns NULL,
+ * having logged why, without memory.
  */
-struct server *server_new(const struct options *opt, struct listeners *ls);
+struct server *server_new(
+    const struct options *opt, struct listeners *ls, struct systemd *sd);
 
 /*
  * Serve until TERM or INT, then drain: the listeners close and the children

@@ -14,6 +14,7 @@ struct session {
 	int client; /* its socket */
 	_Atomic uint64_t *bytes; /* grows by what is echoed */
 	const sigset_t *waiting; /* signals_init()'s mask */
+	int64_t since; /* when it was accepted; see clock.h */
 	int idle; /* seconds, 0: no idle timeout */
 	int grace; /* seconds, on a stop */
 };

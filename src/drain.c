@@ -1,0 +1,75 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include "echod/clock.h"
+#include "echod/log.h"
+#include "echod/parent.h"
+#include "echod/signals.h"
+#include "echod/title.h"
+
+/* For all that is to be done after the grace. */
+enum { SPARE_SECONDS = 5 };
+
+static void
+kill_children(struct server *s, int sig)
+{
+	struct client *c;
+
+	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
+		kill(c->pid, sig); /* not reaped yet, so it is still ours */
+}
+
+/* Nobody new: neither those that come nor the one that is kept. */
+static void
+close_doors(struct server *s)
+{
+	listeners_close(s->ls);
+	event_refusals_held(&s->refusals, s->refusals.next);
+	backoff_try(&s->backoff, clock_now());
+	intake_retry(s);
+	if (s->unforked != NULL) {
+		log_info("dropped a client that no process could be made for");
+		reap_forget(s, s->unforked);
+		close(s->unforked_fd);
+		s->unforked = NULL;
+	}
+}
+
+static void
+wait_for_all(struct server *s, int64_t deadline)
+{
+	int64_t at;
+
+	while ((at = clock_now()) < deadline && signals_stop < 2) {
+		reap(s);
+		server_answer(s, at);
+		systemd_alive(s->sd, at);
+		if (clients_count(s->clients) == 0)
+			return;
+
+		const int64_t alive = s->sd->alive_next;
+
+		server_wait(s, 0, at, alive < deadline ? alive : deadline);
+	}
+}
+
+void
+drain(struct server *s)
+{
+	const int grace = s->opt->grace;
+	const size_t left = clients_count(s->clients);
+	const int64_t deadline = clock_now() + grace * CLOCK_SECOND;
+
+	systemd_stopping(s->sd, grace + SPARE_SECONDS);
+	close_doors(s);
+	title_set("stopping");
+	if (left > 0)
+		log_info("stopping: clients have %d s to finish, %zu are left",
+		    grace, left);
+	kill_children(s, SIGTERM);
+	wait_for_all(s, deadline);
+	s->cutting_off = true;
+	kill_children(s, SIGKILL);
+	reap_last(s);
+	log_info("stopped");
+}
