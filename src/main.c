@@ -72,8 +72,7 @@ serve(const struct options *opt, struct listeners *ls,
 	    (status = daemon_pidfile_keep(pidfile, &kept)) == 0 &&
 	    (status = sandbox_enter()) == 0) {
 		log_settle();
-		log_info("listening on %s%s", listeners_format(ls, text),
-		    ls->at[0].inherited ? ", sockets of systemd" : "");
+		log_info("listening on %s", listeners_format(ls, text));
 		systemd_ready(sd, opt->daemon);
 		if (ready != -1)
 			daemon_ready(ready, opt->log == LOG_TO_STDERR);
@@ -98,9 +97,31 @@ find_sockets(
 	return listeners_inherit(ls, SYSTEMD_FDS_START, (size_t)handed_over);
 }
 
+/*
+ * Open the sockets with the rights that echod has got for them, and begin again
+ * without these, as if the sockets had come from systemd.
+ */
+static int
+begin_again(struct listeners *ls, const struct listener_config *config,
+    char *const argv[])
+{
+	int fd[LISTENERS_MAX], status = listeners_open(ls, config);
+
+	if (status != 0)
+		return status;
+	for (size_t i = 0; i < ls->n; i++)
+		fd[i] = ls->at[i].fd;
+	log_close(); /* its descriptor may be in the way */
+	if (systemd_hand_over(fd, (int)ls->n) == -1) {
+		log_error("cannot keep the sockets: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	return privilege_shed(argv);
+}
+
 /* From the descriptors that are ours to the end. */
 static int
-start(const struct options *opt, int handed_over)
+start(const struct options *opt, int handed_over, char *const argv[])
 {
 	const struct listener_config config = {
 		.spec = opt->listen,
@@ -117,8 +138,7 @@ start(const struct options *opt, int handed_over)
 	sigset_t waiting;
 	int ready = -1, status;
 
-	systemd_init(&sd);
-	if (handed_over > 0 && opt->listen_given)
+	if (handed_over > 0 && opt->listen_given && !systemd_is_own())
 		log_warning(
 		    "the sockets come from systemd: --listen, --port, --backlog, --ipv4 and --ipv6 have no effect");
 	if ((status = privilege_lookup(&id, opt->user)) != 0 ||
@@ -126,6 +146,9 @@ start(const struct options *opt, int handed_over)
 		return status;
 	if (opt->check)
 		return check(&ls, &id);
+	if (handed_over == 0 && privilege_is_ambient())
+		return begin_again(&ls, &config, argv);
+	systemd_init(&sd);
 	if ((status = daemon_pidfile_lock(&pidfile, opt->pidfile)) != 0)
 		return status;
 	if (!opt->daemon || (status = daemon_background(&ready)) == 0) {
@@ -160,7 +183,7 @@ main(int argc, char *argv[])
 		if (log_open(opt.log, opt.priority) == -1)
 			log_warning(
 			    "cannot log to syslog: %s", strerror(errno));
-		status = start(&opt, handed_over);
+		status = start(&opt, handed_over, argv);
 		break;
 	case OPTIONS_HELP:
 		options_help(stdout);

@@ -108,20 +108,61 @@ become(const struct identity *id)
 	return setresuid(id->uid, id->uid, id->uid);
 }
 
-/* Of a user who is not root, too: systemd's AmbientCapabilities=. */
+static bool
+has_capabilities(const struct __user_cap_data_struct *sets)
+{
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		if (sets[i].effective != 0 || sets[i].permitted != 0)
+			return true;
+	return false;
+}
+
+/* Of a user who is not root, too. */
 static int
 drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
-	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {
-		{ 0 },
-	};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1 ||
+	    syscall(SYS_capget, &header, sets) == -1)
 		return -1;
-	return (int)syscall(SYS_capset, &header, none);
+
+	const bool had_any = has_capabilities(sets);
+
+	memset(sets, 0, sizeof(sets));
+	if (syscall(SYS_capset, &header, sets) == 0)
+		return 0;
+	/*
+	 * The filter of a service manager may know of no capset(2).  What stays
+	 * inheritable then is worth nothing: no_new_privs and echod's own
+	 * filter are against the execve(2) that it would take.
+	 */
+	return had_any ? -1 : 0;
+}
+
+bool
+privilege_is_ambient(void)
+{
+	return geteuid() != 0 &&
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_BIND_SERVICE,
+		0, 0) == 1;
+}
+
+int
+privilege_shed(char *const argv[])
+{
+	char path[PATH_MAX] = "";
+
+	/* By its own path: the last part of it becomes the process's name. */
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) != -1 &&
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0)
+		execv(path, argv);
+	log_error("cannot execute echod anew without capabilities: %s",
+	    strerror(errno));
+	return EX_OSERR;
 }
 
 /* Whether what was given up is really gone. */

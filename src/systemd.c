@@ -1,6 +1,7 @@
 #include "echod/systemd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,6 +49,43 @@ systemd_listen_fds(void)
 	if (!number_parse(text, 0, INT_MAX - SYSTEMD_FDS_START, &n))
 		return -1;
 	return (int)n;
+}
+
+/* The name that our own descriptors have; systemd's have that of their unit. */
+#define OWN "echod"
+
+bool
+systemd_is_own(void)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+
+	return names != NULL && strcmp(names, OWN) == 0;
+}
+
+static int
+set_number(const char *variable, int n)
+{
+	char text[sizeof("2147483647")];
+
+	snprintf(text, sizeof(text), "%d", n);
+	return setenv(variable, text, 1);
+}
+
+int
+systemd_hand_over(int fd[], int n)
+{
+	/* First out of each other's way. */
+	for (int i = 0; i < n; i++)
+		if ((fd[i] = fcntl(fd[i], F_DUPFD, SYSTEMD_FDS_START + n)) ==
+		    -1)
+			return -1;
+	for (int i = 0; i < n; i++)
+		if (dup2(fd[i], SYSTEMD_FDS_START + i) == -1)
+			return -1;
+	if (set_number("LISTEN_PID", getpid()) == -1 ||
+	    set_number("LISTEN_FDS", n) == -1)
+		return -1;
+	return setenv("LISTEN_FDNAMES", OWN, 1);
 }
 
 /* Take NOTIFY_SOCKET, "/PATH" or "@ABSTRACT".  Returns 0, or -1 with errno. */

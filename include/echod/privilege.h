@@ -22,6 +22,21 @@ struct identity {
 int privilege_lookup(struct identity *id, const char *user);
 
 /*
+ * Whether echod is not root, but may open ports below 1024 by an ambient
+ * capability, as systemd's AmbientCapabilities= gives it.
+ */
+bool privilege_is_ambient(void);
+
+/*
+ * Execute echod anew, with argv and the environment, without its ambient
+ * capabilities.  Whoever makes a filter of system calls for a service leaves
+ * capset(2) out with all that is for administrators; execve(2) takes what is
+ * not ambient any more, too, see capabilities(7).  Returns only if it failed,
+ * as privilege_lookup() does.
+ */
+int privilege_shed(char *const argv[]);
+
+/*
  * Become id; drop supplementary groups and all capabilities; set no_new_privs
  * (PR_SET_NO_NEW_PRIVS of prctl(2)); and check that ids and groups are what
  * they should be, and that root cannot be had again. Returns as

@@ -35,6 +35,17 @@ struct systemd {
 int systemd_listen_fds(void);
 
 /*
+ * Do as a service manager does: n descriptors become those from
+ * SYSTEMD_FDS_START on, whatever these were, and the variables say so, for this
+ * very process to find when it executes echod anew.  fd[] is of no use
+ * afterwards.  Returns 0, or -1 with errno set.
+ */
+int systemd_hand_over(int fd[], int n);
+
+/* Whether what was handed over is by systemd_hand_over(). */
+bool systemd_is_own(void);
+
+/*
  * Open a socket to notify by, if that is wanted, and unset all variables of the
  * protocols: they are not for those that echod forks.  To be called once
  * daemon_tidy_descriptors() has closed what is not ours, and before
