@@ -69,7 +69,7 @@ def test_a_flood_does_not_hold_it_up(start):
     for _ in range(3000):
         server.connect().close()
     server.kill(signal.SIGCONT)
-    wait_until(server.children, "the first of them to be served")
+    server.wait_log("^connected with ")
     assert server.stop() == 0
     assert len(server.log.matching("^connected with ")) < 3000
 
