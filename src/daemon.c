@@ -30,6 +30,19 @@ daemon_tidy_descriptors(int handed_over)
 	return 0;
 }
 
+int
+daemon_leave_input(void)
+{
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null == -1 || dup3(null, STDIN_FILENO, 0) == -1) {
+		log_error("cannot read from /dev/null: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	close(null);
+	return 0;
+}
+
 /* The process that was called: wait, and exit as the daemon fares. */
 static _Noreturn void
 wait_for(pid_t daemon, int pipe_end)
@@ -84,14 +97,10 @@ daemon_background(int *ready)
 	close(ends[0]);
 	*ready = ends[1];
 
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || setsid() == -1 ||
-	    chdir("/") == -1) {
+	if (setsid() == -1 || chdir("/") == -1) {
 		log_error("cannot leave the terminal: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	close(null);
 	return 0;
 }
 

@@ -33,7 +33,8 @@ fork_session(struct server *s, struct client *c, int fd)
 		.idle = s->opt->idle_timeout,
 		.grace = s->opt->grace,
 	};
-	const pid_t pid = fork();
+	/* Without fork(3)'s care for what a child may not use anyway. */
+	const pid_t pid = _Fork();
 
 	if (pid == 0)
 		session_run(&session);

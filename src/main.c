@@ -146,6 +146,8 @@ start(const struct options *opt, int handed_over, char *const argv[])
 		return status;
 	if (opt->check)
 		return check(&ls, &id);
+	if ((status = daemon_leave_input()) != 0)
+		return status;
 	if (handed_over == 0 && privilege_is_ambient())
 		return begin_again(&ls, &config, argv);
 	systemd_init(&sd);

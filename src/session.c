@@ -189,7 +189,7 @@ session_run(const struct session *session)
 		_exit(END_FAILED);
 	s.client = STDIN_FILENO;
 	close_others();
-	signals_drain_on_stop(s.client, s.waiting);
+	signals_let_in(s.waiting);
 	_exit(serve(&s));
 }
 

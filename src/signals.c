@@ -4,13 +4,13 @@
 #include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 volatile sig_atomic_t signals_child;
 volatile sig_atomic_t signals_stop;
 volatile sig_atomic_t signals_status;
-
-static volatile sig_atomic_t client = -1; /* of a child */
 
 static void
 on_child(int sig)
@@ -26,7 +26,11 @@ on_status(int sig)
 	signals_status = 1;
 }
 
-/* Children keep this handler as it is: that spares them sigaction(2). */
+/*
+ * Of the parent and of its children: that spares them sigaction(2), and a page
+ * to note whose it is.  The parent's standard input is /dev/null, which cannot
+ * be shut down.
+ */
 static void
 on_stop(int sig)
 {
@@ -35,8 +39,7 @@ on_stop(int sig)
 	(void)sig;
 	if (signals_stop < 2)
 		signals_stop = signals_stop + 1;
-	if (client != -1)
-		shutdown(client, SHUT_RD);
+	shutdown(STDIN_FILENO, SHUT_RD);
 	errno = saved;
 }
 
@@ -85,8 +88,8 @@ signals_deliver(const sigset_t *waiting)
 }
 
 void
-signals_drain_on_stop(int fd, const sigset_t *waiting)
+signals_let_in(const sigset_t *waiting)
 {
-	client = fd;
-	sigprocmask(SIG_SETMASK, waiting, NULL);
+	/* Not sigprocmask(3): its code is on two pages of its own. */
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, waiting, NULL, _NSIG / 8);
 }

@@ -17,11 +17,16 @@ struct pidfh; /* of libbsd, pidfile(3bsd) */
 int daemon_tidy_descriptors(int handed_over);
 
 /*
- * Go to the background: fork(2), setsid(2), chdir(2) to "/", and standard input
- * is /dev/null.  Returns in the daemon only.  The process that was called stays
- * until daemon_ready(), then exits 0; if the daemon ends before, it exits with
- * the daemon's status.  *ready gets a descriptor for daemon_ready().  Returns
- * 0, or as above.
+ * Read nothing: standard input becomes /dev/null.  Clients' children have their
+ * client there, and share the handlers of signals.h.  Returns as above.
+ */
+int daemon_leave_input(void);
+
+/*
+ * Go to the background: fork(2), setsid(2), chdir(2) to "/".  Returns in the
+ * daemon only.  The process that was called stays until daemon_ready(), then
+ * exits 0; if the daemon ends before, it exits with the daemon's status. *ready
+ * gets a descriptor for daemon_ready().  Returns 0, or as above.
  */
 int daemon_background(int *ready);
 

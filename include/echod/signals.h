@@ -25,10 +25,10 @@ void signals_init(sigset_t *waiting);
 void signals_deliver(const sigset_t *waiting);
 
 /*
- * For a client's child, before anything else: from now on TERM and INT call
- * shutdown(2) with SHUT_RD on fd, its client, and are no longer blocked.
+ * For a client's child, whose descriptor 0 is its client: from now on TERM and
+ * INT are no longer blocked, and call shutdown(2) with SHUT_RD on descriptor 0.
  * What has arrived is still read, then comes end of file.
  */
-void signals_drain_on_stop(int fd, const sigset_t *waiting);
+void signals_let_in(const sigset_t *waiting);
 
 #endif
