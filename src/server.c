@@ -21,6 +21,8 @@
 /* The service manager is told of changes so often at most. */
 #define STATUS_INTERVAL (1 * CLOCK_SECOND)
 
+enum { PAGE_SIZE = 4096 }; /* the usual one */
+
 void
 server_changed(struct server *s)
 {
@@ -172,8 +174,7 @@ keep_up(struct server *s, int64_t at)
 	systemd_alive(s->sd, at);
 }
 
-static void
-serve_once(struct server *s)
+static void __attribute__((noinline)) serve_once(struct server *s)
 {
 	if (signals_child)
 		reap(s);
@@ -235,6 +236,10 @@ fail:
 void
 server_run(struct server *s, const sigset_t *waiting)
 {
+	/* The frames below begin a page: a child writes to no other of them. */
+	_Alignas(PAGE_SIZE) volatile char page_end = 0;
+
+	(void)page_end;
 	s->waiting = waiting;
 	while (!signals_stop)
 		serve_once(s);
