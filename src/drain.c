@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "echod/clock.h"
@@ -57,15 +58,18 @@ void
 drain(struct server *s)
 {
 	const int grace = s->opt->grace;
-	const size_t left = clients_count(s->clients);
 	const int64_t deadline = clock_now() + grace * CLOCK_SECOND;
+	char status[SYSTEMD_STATUS_SIZE];
 
 	systemd_stopping(s->sd, grace + SPARE_SECONDS);
 	close_doors(s);
+	snprintf(status, sizeof(status),
+	    "stopping: clients have %d s to finish, %zu are left", grace,
+	    clients_count(s->clients));
+	systemd_status(s->sd, status);
+	if (clients_count(s->clients) > 0)
+		log_info("%s", status);
 	title_set("stopping");
-	if (left > 0)
-		log_info("stopping: clients have %d s to finish, %zu are left",
-		    grace, left);
 	kill_children(s, SIGTERM);
 	wait_for_all(s, deadline);
 	s->cutting_off = true;

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import procfs
-from echod import BINARY, Echod, environment
+from echod import BINARY, LOOPBACK, Echod, environment, free_port
 from waiting import DEADLINE, wait_until
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
@@ -85,22 +85,47 @@ def server(start):
 def run(directory):
     """Run an echod that is to exit by itself: run(*options, ...)."""
 
-    def run_to_its_end(*options, binary=BINARY, **kwargs):
+    def run_to_its_end(*options, binary=BINARY, wrapper=(), env=None, **kwargs):
         settings = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         }
         return subprocess.run(
-            [binary, *options],
+            [*wrapper, binary, *options],
             cwd=directory,
-            env=environment(directory),
+            env=environment(directory) | (env or {}),
             text=True,
             timeout=DEADLINE,
             **settings | kwargs,
         )
 
     return run_to_its_end
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+@pytest.fixture
+def pidfile(directory):
+    return directory / "echod.pid"
+
+
+@pytest.fixture
+def background(run, pidfile, port):
+    """Run echod --daemon with the given options; a daemon is stopped afterwards."""
+
+    def run_in_background(*options, **kwargs):
+        where = [f"--listen={LOOPBACK[0]}", f"--port={port}", f"--pidfile={pidfile}"]
+        return run("--daemon", *where, *options, **kwargs)
+
+    yield run_in_background
+    if pidfile.exists() and (pid := pidfile.read_text()):
+        os.kill(int(pid), signal.SIGTERM)
+        _, status = os.waitpid(int(pid), 0)
+        assert os.waitstatus_to_exitcode(status) == 0
 
 
 @pytest.fixture

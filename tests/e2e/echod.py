@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import clients
@@ -43,13 +44,37 @@ def is_sanitized():
     return b"__asan_init" in BINARY.read_bytes()
 
 
+# What systemd does after the fork: the descriptors from 3 on, and whom they are for.
+HAND_OVER = """
+import fcntl, os, sys
+fds, command = sys.argv[1], sys.argv[2:]
+kept = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 200) for fd in fds.split()]
+for number, fd in enumerate(kept, 3):
+    os.dup2(fd, number)
+for name, value in ("LISTEN_PID", os.getpid()), ("LISTEN_FDS", len(kept)):
+    os.environ.setdefault(name, str(value))
+os.execvp(command[0], command)
+"""
+
+
+def handing_over(*sockets):
+    """How to start an echod with these sockets: a wrapper, and what it needs.
+
+    LISTEN_PID and LISTEN_FDS of the environment, if there are any, are kept.
+    """
+    fds = [sock.fileno() for sock in sockets]
+    numbers = " ".join(map(str, fds))
+    wrapper = [sys.executable, "-I", "-S", "-c", HAND_OVER, numbers, *WRAPPER]
+    return {"wrapper": wrapper, "pass_fds": fds}
+
+
 def environment(directory):
-    """For echod: no journal, and sanitizers report to files in directory.
+    """For echod: no journal, no manager, and sanitizers report to files in directory.
 
     A client's child has no standard error that they could report to.
     """
-    env = dict(os.environ)
-    env.pop("JOURNAL_STREAM", None)
+    ours = ("JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
         env[name] = f"{env.get(name, '')}:log_path={directory}/sanitizer"
     return env
@@ -71,7 +96,9 @@ class Echod:
         **popen,
     ):
         self.port = port or free_port()
-        where = [f"--listen={host}" for host in listen] + [f"--port={self.port}"]
+        where = []
+        if listen is not None:  # else others have said where
+            where = [f"--listen={host}" for host in listen] + [f"--port={self.port}"]
         self.process = subprocess.Popen(
             [*wrapper, binary, *where, *options],
             cwd=directory,

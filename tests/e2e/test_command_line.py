@@ -92,6 +92,14 @@ def test_output_that_cannot_be_written_is_an_error(run, options):
     assert "standard output" in result.stderr
 
 
+@pytest.mark.parametrize("options", [["--help"], ["--version"], ["--check", "-p8007"]])
+def test_a_closed_output_is_an_error(run, options):
+    """What takes its place must not swallow what is written."""
+    result = run(*options, wrapper=["sh", "-c", 'exec "$@" >&-', "sh"])
+    assert result.returncode != 0
+    assert "standard output" in result.stderr
+
+
 def check(run, *options):
     """What echod --check says, having found no fault."""
     result = run("--check", *options)

@@ -4,39 +4,12 @@ import os
 import signal
 import socket
 
-import pytest
-
 import clients
 import procfs
-from echod import LOOPBACK, free_port
+from echod import LOOPBACK
 from waiting import wait_until
 
 HOST = LOOPBACK[0]
-
-
-@pytest.fixture
-def port():
-    return free_port()
-
-
-@pytest.fixture
-def pidfile(directory):
-    return directory / "echod.pid"
-
-
-@pytest.fixture
-def background(run, pidfile, port):
-    """Run echod --daemon with the given options; a daemon is stopped afterwards."""
-
-    def run_in_background(*options, **kwargs):
-        where = [f"--listen={HOST}", f"--port={port}", f"--pidfile={pidfile}"]
-        return run("--daemon", *where, *options, **kwargs)
-
-    yield run_in_background
-    if pidfile.exists() and (pid := pidfile.read_text()):
-        os.kill(int(pid), signal.SIGTERM)
-        _, status = os.waitpid(int(pid), 0)
-        assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_it_serves_as_soon_as_the_command_returns(background, port):

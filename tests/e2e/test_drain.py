@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import clients
 from clients import KIB, MIB
 from echod import LOOPBACK
-from waiting import wait_until
+from waiting import DEADLINE, wait_until
 
 DATA = bytes(range(251)) * (8 * MIB // 251)
 
@@ -94,6 +95,33 @@ def test_who_asks_and_waits_for_the_answer_gets_each(start):
             pass  # the one that came too late
     assert server.stop() == 0
     assert server.log.matching(rf"^closed {peer} .*, drained$"), server.log.lines
+
+
+def test_who_has_just_come_has_time_to_send(server):
+    """A second since it was accepted: it may not yet have got round to it."""
+    with server.connect() as client:
+        wait_until(server.children, "a child")
+        server.kill(signal.SIGTERM)
+        server.wait_log("^stopping: ")
+        time.sleep(0.4)
+        client.sendall(b"not too late")
+        assert clients.receive_all(client) == b"not too late"
+    assert server.stop() == 0
+
+
+def test_who_has_been_silent_for_long_is_not_waited_for(start):
+    """It is gone while the newcomer still has time; both get an end of file."""
+    server = start("--grace=3600")
+    with server.connect() as silent:
+        server.child_of(silent)
+        time.sleep(1.1)
+        with server.connect() as newcomer:
+            server.wait_for_children(2)
+            server.kill(signal.SIGTERM)
+            assert clients.receive_all(silent) == b""
+            assert not clients.readable(newcomer)
+            assert clients.receive_all(newcomer) == b""
+    assert server.process.wait(DEADLINE) == 0
 
 
 def test_who_never_reads_is_ended_by_the_grace(start):

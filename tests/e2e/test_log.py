@@ -99,6 +99,16 @@ def test_the_journal_gets_priorities(start, journal):
     log.wait(f"^{info}connected with ")
 
 
+def test_the_journal_gets_the_priority_of_a_wrong_command_line(run, directory):
+    """No option that it could not read is needed to know the journal."""
+    with open(directory / "log", "w+") as log:
+        stream = os.fstat(log.fileno())
+        env = {"JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"}
+        assert run("--nonsense", stderr=log, env=env).returncode == os.EX_USAGE
+        log.seek(0)
+        assert re.fullmatch("<3>unknown .* --nonsense; .*\n", log.read())
+
+
 @contextlib.contextmanager
 def syslogd():
     """The socket of a syslog daemon."""

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -756,6 +757,313 @@ check_opens_nothing(void **state)
 }
 
 /*
+ * Sockets of a service manager.
+ */
+
+enum { FIRST = 100 }; /* where they are, for no other descriptor is there */
+
+/* Let fd be the nth. */
+static void
+hand_over(int n, int fd)
+{
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(dup2(fd, FIRST + n), FIRST + n);
+	close(fd);
+}
+
+static int
+inherit_teardown(void **state)
+{
+	for (int i = 0; i <= LISTENERS_MAX; i++)
+		close(FIRST + i);
+	return teardown(state);
+}
+
+/* A listening socket that blocks, as a manager may make it. */
+static int
+make_listening(struct address addr, int v6only)
+{
+	const int fd = __real_socket(addr.sa.sa_family, SOCK_STREAM, 0);
+
+	assert_int_not_equal(fd, -1);
+	if (addr.sa.sa_family == AF_INET6)
+		assert_int_equal(__real_setsockopt(fd, IPPROTO_IPV6,
+				     IPV6_V6ONLY, &v6only, sizeof(v6only)),
+		    0);
+	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
+	assert_int_equal(__real_listen(fd, 3), 0);
+	return fd;
+}
+
+static int
+make_v4_listening(void)
+{
+	return make_listening(make_v4("127.0.0.1", 0), 0);
+}
+
+static int
+make_v6_listening(void)
+{
+	return make_listening(make_v6("::1", 0, 0), 1);
+}
+
+static int
+make_dual(void)
+{
+	return make_listening(make_v6("::", 0, 0), 0);
+}
+
+static int
+make_udp(void)
+{
+	return __real_socket(AF_INET, SOCK_DGRAM, 0);
+}
+
+static int
+make_udp6(void)
+{
+	return __real_socket(AF_INET6, SOCK_DGRAM, 0);
+}
+
+static int
+make_unix(void)
+{
+	const struct sockaddr_un name = { .sun_family = AF_UNIX };
+	const int fd = __real_socket(AF_UNIX, SOCK_STREAM, 0);
+
+	/* An empty name lets the kernel choose one. */
+	assert_int_equal(__real_bind(fd, (const struct sockaddr *)&name,
+			     sizeof(name.sun_family)),
+	    0);
+	assert_int_equal(__real_listen(fd, 3), 0);
+	return fd;
+}
+
+static int
+make_unix_datagram(void)
+{
+	return __real_socket(AF_UNIX, SOCK_DGRAM, 0);
+}
+
+static int
+make_fresh(void)
+{
+	return __real_socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static int
+make_bound(void)
+{
+	const struct address addr = make_v4("127.0.0.1", 0);
+	const int fd = make_fresh();
+
+	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
+	return fd;
+}
+
+/* What an inetd, and a unit with Accept=yes, hands over. */
+static int
+make_accepted(void)
+{
+	struct listener l = {
+		.fd = make_v4_listening(),
+		.addr = make_v4("127.0.0.1", 0),
+	};
+	int client, accepted;
+
+	connect_to(&l, &client, &accepted);
+	close(client);
+	close(l.fd);
+	return accepted;
+}
+
+static int
+make_pipe(void)
+{
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	close(ends[1]);
+	return ends[0];
+}
+
+static void
+sockets_are_taken_over(void **state)
+{
+	static int (*const make[])(
+	    void) = { make_v4_listening, make_v6_listening, make_dual };
+	static const char *const where[] = { "127.0.0.1", "[::1]", "[::]" };
+	char one[ADDRESS_TEXT_SIZE], want[ADDRESS_TEXT_SIZE];
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	for (size_t i = 0; i < COUNT(make); i++)
+		hand_over((int)i, make[i]());
+	ls.n = 7; /* whatever it was before */
+	assert_int_equal(listeners_inherit(&ls, FIRST, COUNT(make)), 0);
+	assert_int_equal(ls.n, COUNT(make));
+	for (size_t i = 0; i < ls.n; i++) {
+		const struct listener *l = &ls.at[i];
+
+		assert_int_equal(l->fd, FIRST + (int)i);
+		assert_true(l->inherited);
+		assert_int_equal(fcntl(l->fd, F_GETFD), FD_CLOEXEC);
+		assert_true(fcntl(l->fd, F_GETFL) & O_NONBLOCK);
+		assert_int_not_equal(address_port(&l->addr), 0);
+		snprintf(
+		    want, sizeof(want), "%s:%u", where[i], bound_port(l->fd));
+		assert_string_equal(address_format(&l->addr, one), want);
+	}
+	listeners_close(&ls);
+	expect_log(NULL);
+}
+
+static void
+open_sets_up_what_was_handed_over(void **state)
+{
+	struct listener_config config = make_config(":9", 9, AF_UNSPEC);
+	int client, accepted;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	(void)state;
+	config.idle_timeout = 600;
+	hand_over(0, make_v4_listening());
+
+	const uint16_t port = bound_port(FIRST);
+
+	assert_int_equal(listeners_inherit(&ls, FIRST, 1), 0);
+	assert_int_equal(listeners_open(&ls, &config), 0);
+	/* Where it listens, and who may wait there, is as it was. */
+	assert_int_equal(ls.n, 1);
+	assert_int_equal(ls.at[0].fd, FIRST);
+	assert_int_equal(bound_port(FIRST), port);
+	assert_int_equal(
+	    getsockopt(FIRST, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	assert_int_equal(info.tcpi_sacked, 3);
+	connect_to(&ls.at[0], &client, &accepted);
+	expect_inherited(accepted, 600);
+	assert_false(fcntl(accepted, F_GETFL) & O_NONBLOCK);
+	close(accepted);
+	close(client);
+	listeners_close(&ls);
+	expect_log(NULL);
+}
+
+static void
+check_leaves_what_was_handed_over_alone(void **state)
+{
+	struct listener_config config = make_config("", 0, AF_UNSPEC);
+	int client, accepted;
+
+	(void)state;
+	hand_over(0, make_v4_listening());
+	assert_int_equal(listeners_inherit(&ls, FIRST, 1), 0);
+
+	const size_t before = count_descriptors();
+
+	/* No socket is made to try, nor is this one set up. */
+	set_fault((struct fault){ SOCKET, AF_UNSPEC, 0, ENOMEM, false });
+	assert_int_equal(listeners_check(&ls), 0);
+	assert_int_equal(fault_seen, 0);
+	set_fault((struct fault){ SETSOCKOPT, AF_UNSPEC, 0, ENOMEM, false });
+	assert_int_equal(listeners_check(&ls), 0);
+	assert_int_equal(fault_seen, 0);
+	set_fault((struct fault){ 0 });
+	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(ls.n, 1);
+	assert_int_equal(get_int(FIRST, IPPROTO_TCP, TCP_NODELAY), 0);
+	/* It can still be served. */
+	assert_int_equal(listeners_open(&ls, &config), 0);
+	connect_to(&ls.at[0], &client, &accepted);
+	close(accepted);
+	close(client);
+	listeners_close(&ls);
+	expect_log(NULL);
+}
+
+static void
+what_cannot_be_served_is_named(void **state)
+{
+	static const struct {
+		int (*make)(void); /* NULL: nothing is there */
+		const char *why;
+	} rows[] = {
+		{ make_udp, "it is a UDP socket, and echod serves TCP" },
+		{ make_udp6, "it is a UDP socket, and echod serves TCP" },
+		{ make_unix, "it is neither IPv4 nor IPv6" },
+		{ make_unix_datagram, "it is neither IPv4 nor IPv6" },
+		{ make_fresh, "it does not listen; " },
+		{ make_bound, "it does not listen; " },
+		{ make_accepted, "it does not listen; does its unit have " },
+		{ make_pipe, "Socket operation on non-socket" },
+		{ NULL, "Bad file descriptor" },
+	};
+	const size_t before = count_descriptors();
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		for (int good = 0; good < 2; good++) { /* before it */
+			char log[128];
+
+			if (good > 0)
+				hand_over(0, make_v4_listening());
+			if (rows[i].make != NULL)
+				hand_over(good, rows[i].make());
+			assert_int_equal(
+			    listeners_inherit(&ls, FIRST, (size_t)good + 1),
+			    EX_UNAVAILABLE);
+			snprintf(log, sizeof(log),
+			    "LISTEN_FDS: cannot serve descriptor %d: %s",
+			    FIRST + good, rows[i].why);
+			expect_log(log);
+			/* Not one is left. */
+			assert_int_equal(ls.n, 0);
+			assert_int_equal(count_descriptors(), before);
+		}
+	}
+}
+
+static void
+there_is_room_for_32_handed_over(void **state)
+{
+	(void)state;
+	for (int i = 0; i <= LISTENERS_MAX; i++)
+		hand_over(i, make_v4_listening());
+	assert_int_equal(
+	    listeners_inherit(&ls, FIRST, LISTENERS_MAX + 1), EX_UNAVAILABLE);
+	assert_int_equal(ls.n, 0);
+	expect_log("LISTEN_FDS: 33 sockets are more than 32");
+	assert_int_equal(
+	    listeners_inherit(&ls, FIRST, INT32_MAX - 3), EX_UNAVAILABLE);
+	expect_log("LISTEN_FDS: 2147483644 sockets are more than 32");
+	assert_int_equal(listeners_inherit(&ls, FIRST, LISTENERS_MAX), 0);
+	assert_int_equal(ls.n, LISTENERS_MAX);
+	expect_log(NULL);
+	listeners_close(&ls);
+}
+
+static void
+failing_to_set_up_closes_what_was_handed_over(void **state)
+{
+	const struct listener_config config = make_config("", 0, AF_UNSPEC);
+	const size_t before = count_descriptors();
+
+	(void)state;
+	hand_over(0, make_v4_listening());
+	hand_over(1, make_v4_listening());
+	assert_int_equal(listeners_inherit(&ls, FIRST, 2), 0);
+	set_fault((struct fault){ SETSOCKOPT, AF_UNSPEC, 10, ENOMEM, false });
+	assert_int_equal(listeners_open(&ls, &config), EX_OSERR);
+	expect_log("cannot listen on 127.0.0.1:");
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(count_descriptors(), before);
+}
+
+/*
  * Writing.
  */
 
@@ -855,6 +1163,8 @@ closing_empties(void **state)
 }
 
 #define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define INHERIT_TEST(f)                                                        \
+	cmocka_unit_test_setup_teardown(f, setup, inherit_teardown)
 
 int
 main(void)
@@ -873,6 +1183,12 @@ main(void)
 		LISTENER_TEST(absent_addresses_are_left_out),
 		LISTENER_TEST(check_foretells_open),
 		LISTENER_TEST(check_opens_nothing),
+		INHERIT_TEST(sockets_are_taken_over),
+		INHERIT_TEST(open_sets_up_what_was_handed_over),
+		INHERIT_TEST(check_leaves_what_was_handed_over_alone),
+		INHERIT_TEST(what_cannot_be_served_is_named),
+		INHERIT_TEST(there_is_room_for_32_handed_over),
+		INHERIT_TEST(failing_to_set_up_closes_what_was_handed_over),
 		LISTENER_TEST(lists_are_for_people),
 		LISTENER_TEST(long_lists_are_cut),
 		LISTENER_TEST(titles_are_short_where_they_can),

@@ -1,5 +1,5 @@
 /*
- * Metrics: the status line.
+ * Metrics: the status line, and the brief one.
  */
 #include "echod/metrics.h"
 
@@ -129,6 +129,41 @@ most_of_all_is_a_line(void **state)
 		assert_true(isprint((unsigned char)*p));
 }
 
+static void
+brief_is_for_people(void **state)
+{
+	static const struct {
+		struct metrics m;
+		const char *want;
+	} rows[] = {
+		{ { 0 }, "0 clients, 0 accepted, 0 refused" },
+		{ { .active = 1, .accepted = 1, .too_many = 1 },
+		    "1 client, 1 accepted, 1 refused" },
+		{ { .active = 20, .accepted = 300, .too_fast = 5 },
+		    "20 clients, 300 accepted, 5 refused" },
+		{ { .active = 2, .accepted = 3, .too_many = 40, .too_fast = 5 },
+		    "2 clients, 3 accepted, 45 refused" },
+		/* What else is counted is for SIGUSR1. */
+		{ { .started = 5, .bytes = 6, .backoffs = 7, .lost = 8 },
+		    "0 clients, 0 accepted, 0 refused" },
+		{ { .active = SIZE_MAX,
+		      .accepted = UINT64_MAX,
+		      .too_many = UINT64_MAX },
+		    "18446744073709551615 clients, "
+		    "18446744073709551615 accepted, "
+		    "18446744073709551615 refused" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[METRICS_BRIEF_SIZE];
+
+		memset(text, '#', sizeof(text));
+		assert_ptr_equal(metrics_brief(&rows[i].m, text), text);
+		assert_string_equal(text, rows[i].want);
+	}
+}
+
 int
 main(void)
 {
@@ -138,6 +173,7 @@ main(void)
 		cmocka_unit_test(seconds_are_whole),
 		cmocka_unit_test(years_fit),
 		cmocka_unit_test(most_of_all_is_a_line),
+		cmocka_unit_test(brief_is_for_people),
 	};
 
 	return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

@@ -283,6 +283,49 @@ daemon_changes_two_defaults(void **state)
 	expect("-dd", "daemon pidfile=" ECHOD_PIDFILE " syslog");
 }
 
+/* Sockets of systemd make these options void, which is worth a warning. */
+static void
+options_of_listening_are_noted(void **state)
+{
+	static const struct {
+		const char *line;
+		bool want;
+	} rows[] = {
+		{ "", false },
+		{ "-4", true },
+		{ "-6", true },
+		{ "-l|::1", true },
+		{ "-p|80", true },
+		{ "-p7", true }, /* what it would be anyway */
+		{ "-b|9", true },
+		{ "--ipv4", true },
+		{ "--ipv6", true },
+		{ "--listen=::1", true },
+		{ "--port=80", true },
+		{ "--backlog|9", true },
+		{ "--back=9", true },
+		{ "-v|-p|80|-c|3", true },
+		{ "-qn4", true },
+		{ "--ipv6-prefix=48", false },
+		{ "--ipv6-prefix|128", false },
+		{ "-c|6", false },
+		{ "-s4", false },
+		{ "-U|-4", false },
+		{ "-d|-P|/p|-U|l|-c|4|-s|6|-r|4|-t|6|-g|4|-L|syslog|-q|-v|-n",
+		    false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char why[OPTIONS_WHY_SIZE];
+		struct options opt;
+
+		assert_int_equal(parse(&opt, rows[i].line, why), OPTIONS_SERVE);
+		if (opt.listen_given != rows[i].want)
+			fail_msg("'%s'", rows[i].line);
+	}
+}
+
 static void
 last_one_wins(void **state)
 {
@@ -773,6 +816,7 @@ main(void)
 		cmocka_unit_test(no_argv_at_all_is_defaults),
 		cmocka_unit_test(each_option_is_stored),
 		cmocka_unit_test(daemon_changes_two_defaults),
+		cmocka_unit_test(options_of_listening_are_noted),
 		cmocka_unit_test(last_one_wins),
 		cmocka_unit_test(sixteen_addresses_are_the_most),
 		cmocka_unit_test(bad_numbers_are_named_with_their_range),
