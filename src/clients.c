@@ -44,6 +44,12 @@ clients_free(struct clients *cs)
 }
 
 struct client *
+clients_at(struct clients *cs, size_t slot)
+{
+	return slot < cs->used ? &cs->at[slot] : NULL;
+}
+
+struct client *
 clients_take(struct clients *cs, const struct address *peer, int64_t now)
 {
 	struct client *c = TAILQ_FIRST(&cs->free);

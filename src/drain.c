@@ -36,21 +36,26 @@ close_doors(struct server *s)
 	}
 }
 
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 wait_for_all(struct server *s, int64_t deadline)
 {
 	int64_t at;
 
 	while ((at = clock_now()) < deadline && signals_stop < 2) {
-		reap(s);
+		reap_ended(s);
 		server_answer(s, at);
 		systemd_alive(s->sd, at);
 		if (clients_count(s->clients) == 0)
 			return;
-
-		const int64_t alive = s->sd->alive_next;
-
-		server_wait(s, 0, at, alive < deadline ? alive : deadline);
+		server_wait(s, 0, at,
+		    earlier(
+			deadline, earlier(s->look_next, s->sd->alive_next)));
 	}
 }
 

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,16 +17,14 @@ static bool
 fork_session(struct server *s, struct client *c, int fd)
 {
 	char text[ADDRESS_TEXT_SIZE];
-	_Atomic uint64_t *bytes = &s->board[c->slot].bytes;
 
 	/* All that the child needs is made here, once, and not in the child. */
-	atomic_store_explicit(bytes, 0, memory_order_relaxed);
 	title_set("%s", address_format(&c->peer, text));
 	server_changed(s);
 
 	const struct session session = {
 		.client = fd,
-		.bytes = bytes,
+		.slot = scoreboard_take(s->board, c->slot),
 		.waiting = s->waiting,
 		.since = c->since,
 		.idle = s->opt->idle_timeout,

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "echod/clock.h"
@@ -8,12 +7,11 @@
 #include "echod/session.h"
 #include "echod/signals.h"
 
-uint64_t
-reap_bytes(const struct server *s, const struct client *c)
-{
-	return atomic_load_explicit(
-	    &s->board[c->slot].bytes, memory_order_relaxed);
-}
+/*
+ * A child may end without a goodbye, killed for one.  To find it, all have to
+ * be looked at, which costs the more the more there are: not too often.
+ */
+#define LOOK_INTERVAL (100 * CLOCK_MILLISECOND)
 
 void
 reap_forget(struct server *s, struct client *c)
@@ -33,7 +31,7 @@ part(struct server *s, pid_t pid, int status, int64_t at)
 	if (c == NULL) /* inherited from whatever exec'ed echod */
 		return;
 
-	const uint64_t bytes = reap_bytes(s, c);
+	const uint64_t bytes = scoreboard_bytes(s->board, c->slot);
 	int priority = session_reason(status, s->cutting_off, why);
 
 	if (!c->announced) {
@@ -49,17 +47,55 @@ part(struct server *s, pid_t pid, int status, int64_t at)
 	backoff_try(&s->backoff, at); /* there may be room again */
 }
 
-void
-reap(struct server *s)
+/* Those who said goodbye. */
+static void
+reap_leaving(struct server *s)
+{
+	size_t i = 0;
+	int status;
+
+	while ((i = scoreboard_leaving(s->board, i)) != SIZE_MAX) {
+		const struct client *c = clients_at(s->clients, i);
+		const pid_t pid =
+		    c != NULL ? waitpid(c->pid, &status, WNOHANG) : -1;
+
+		if (pid > 0)
+			part(s, pid, status, clock_now());
+		else if (pid == 0 || (c != NULL && errno == EINTR))
+			scoreboard_still_leaving(s->board, i);
+		i++;
+	}
+}
+
+/* All who have ended. */
+static void
+reap_all(struct server *s)
 {
 	int status;
 	pid_t pid;
 
-	signals_child = 0; /* before, or one that ends meanwhile is missed */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 ||
 	    (pid == -1 && errno == EINTR))
 		if (pid > 0)
 			part(s, pid, status, clock_now());
+}
+
+void
+reap_ended(struct server *s)
+{
+	const int64_t at = clock_now();
+
+	if (signals_child) {
+		signals_child = 0; /* before, or one that ends now is missed */
+		reap_leaving(s);
+		if (s->look_next == CLOCK_NEVER)
+			s->look_next = s->looked + LOOK_INTERVAL;
+	}
+	if (at >= s->look_next) {
+		s->looked = at;
+		s->look_next = CLOCK_NEVER;
+		reap_all(s);
+	}
 }
 
 void

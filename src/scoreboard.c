@@ -1,18 +1,107 @@
 #include "echod/scoreboard.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
-struct slot *
+enum { PAGE_SIZE = 4096, SLOTS = PAGE_SIZE / sizeof(struct slot) - 1 };
+
+/* The goodbyes are with the slots: a child touches one page. */
+struct page {
+	alignas(PAGE_SIZE) _Atomic uint64_t goodbyes; /* bit i: slot[i] */
+	struct slot slot[SLOTS];
+};
+
+struct scoreboard {
+	struct page *page;
+	size_t npages;
+	size_t used; /* so many pages had a slot taken: only they exist */
+};
+
+struct scoreboard *
 scoreboard_new(size_t n)
 {
-	void *board = mmap(NULL, n * sizeof(struct slot),
-	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct scoreboard *b = calloc(1, sizeof(*b));
 
-	return board != MAP_FAILED ? board : NULL;
+	if (b == NULL)
+		return NULL;
+	b->npages = n / SLOTS + 1;
+	b->page = mmap(NULL, b->npages * sizeof(struct page),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (b->page == MAP_FAILED) {
+		free(b);
+		return NULL;
+	}
+	return b;
 }
 
 void
-scoreboard_free(struct slot *board, size_t n)
+scoreboard_free(struct scoreboard *b)
 {
-	munmap(board, n * sizeof(*board));
+	if (b == NULL)
+		return;
+	munmap(b->page, b->npages * sizeof(struct page));
+	free(b);
+}
+
+static uint64_t
+bit_of(size_t i)
+{
+	return UINT64_C(1) << i % SLOTS;
+}
+
+struct slot *
+scoreboard_take(struct scoreboard *b, size_t i)
+{
+	struct page *page = &b->page[i / SLOTS];
+	struct slot *slot = &page->slot[i % SLOTS];
+
+	if (b->used <= i / SLOTS)
+		b->used = i / SLOTS + 1;
+	atomic_fetch_and(&page->goodbyes, ~bit_of(i));
+	atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
+	return slot;
+}
+
+uint64_t
+scoreboard_bytes(const struct scoreboard *b, size_t i)
+{
+	return atomic_load_explicit(
+	    &b->page[i / SLOTS].slot[i % SLOTS].bytes, memory_order_relaxed);
+}
+
+void
+scoreboard_goodbye(struct slot *slot)
+{
+	/* Pages are aligned to their size. */
+	struct page *page =
+	    (void *)((uintptr_t)slot & ~(uintptr_t)(PAGE_SIZE - 1));
+
+	atomic_fetch_or(&page->goodbyes, bit_of((size_t)(slot - page->slot)));
+}
+
+size_t
+scoreboard_leaving(struct scoreboard *b, size_t from)
+{
+	for (size_t i = from / SLOTS; i < b->used; i++) {
+		uint64_t bits = atomic_load(&b->page[i].goodbyes);
+
+		if (i == from / SLOTS)
+			bits &= ~(bit_of(from) - 1);
+		if (bits == 0)
+			continue;
+
+		const size_t first = (size_t)__builtin_ctzll(bits);
+
+		atomic_fetch_and(&b->page[i].goodbyes, ~bit_of(first));
+		return i * SLOTS + first;
+	}
+	return SIZE_MAX;
+}
+
+void
+scoreboard_still_leaving(struct scoreboard *b, size_t i)
+{
+	atomic_fetch_or(&b->page[i / SLOTS].goodbyes, bit_of(i));
 }

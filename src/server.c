@@ -70,7 +70,7 @@ measure(const struct server *s)
 
 	m.active = clients_count(s->clients);
 	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
-		m.bytes += reap_bytes(s, c);
+		m.bytes += scoreboard_bytes(s->board, c->slot);
 	return m;
 }
 
@@ -138,6 +138,7 @@ next_deadline(const struct server *s, int64_t at)
 		backoff_next(&s->backoff, at),
 		s->refusals.held > 0 ? s->refusals.next : CLOCK_NEVER,
 		s->stale_status ? s->status_next : CLOCK_NEVER,
+		s->look_next,
 		s->sd->alive_next,
 	};
 	int64_t next = CLOCK_NEVER;
@@ -176,11 +177,10 @@ keep_up(struct server *s, int64_t at)
 
 static void __attribute__((noinline)) serve_once(struct server *s)
 {
-	if (signals_child)
-		reap(s);
+	reap_ended(s);
 	intake_retry(s);
 
-	const int64_t at = clock_now(); /* after all that reap() noted */
+	const int64_t at = clock_now(); /* after all that reap_ended() noted */
 
 	keep_up(s, at);
 
@@ -218,6 +218,8 @@ server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 			goto fail;
 	}
 	s->metrics.started = clock_now();
+	s->looked = s->metrics.started;
+	s->look_next = CLOCK_NEVER;
 	server_changed(s);
 	listeners_title(ls, s->name);
 	for (size_t i = 0; i < ls->n; i++)
@@ -253,7 +255,6 @@ server_free(struct server *s)
 		return;
 	clients_free(s->clients);
 	sources_free(s->sources);
-	if (s->board != NULL)
-		scoreboard_free(s->board, (size_t)s->opt->max_clients);
+	scoreboard_free(s->board);
 	free(s);
 }

@@ -133,17 +133,17 @@ finish(const struct session *s)
 	    QUIET + 2 * (int64_t)ask(s->client).tcpi_rtt * CLOCK_MICROSECOND;
 	int64_t at = start, enough = start + quiet;
 
-	if (*s->bytes == 0 && enough < s->since + NEWCOMER)
+	if (s->slot->bytes == 0 && enough < s->since + NEWCOMER)
 		enough = s->since + NEWCOMER;
 	while (at < settled && at < enough) {
-		const uint64_t before = *s->bytes;
-		const enum echo_end end = echo(
-		    s->client, s->client, buffer, sizeof(buffer), s->bytes);
+		const uint64_t before = s->slot->bytes;
+		const enum echo_end end = echo(s->client, s->client, buffer,
+		    sizeof(buffer), &s->slot->bytes);
 
 		if (end != ECHO_EOF)
 			return end_of[end];
 		at = clock_now();
-		if (*s->bytes != before)
+		if (s->slot->bytes != before)
 			enough = at + quiet;
 		clock_pause(PAUSE_DRAIN);
 	}
@@ -154,7 +154,7 @@ static enum end
 serve(const struct session *s)
 {
 	const enum echo_end end =
-	    echo(s->client, s->client, buffer, sizeof(buffer), s->bytes);
+	    echo(s->client, s->client, buffer, sizeof(buffer), &s->slot->bytes);
 
 	if (end != ECHO_EOF)
 		return end_of[end];
@@ -190,7 +190,11 @@ session_run(const struct session *session)
 	s.client = STDIN_FILENO;
 	close_others();
 	signals_let_in(s.waiting);
-	_exit(serve(&s));
+
+	const enum end end = serve(&s);
+
+	scoreboard_goodbye(s.slot);
+	_exit(end);
 }
 
 int

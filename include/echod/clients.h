@@ -36,6 +36,9 @@ struct clients *clients_new(size_t max);
 
 void clients_free(struct clients *cs);
 
+/* The record with that slot.  NULL if none was ever taken. */
+struct client *clients_at(struct clients *cs, size_t slot);
+
 /* Take a free record for a client to be.  NULL if there is none. */
 struct client *clients_take(
     struct clients *cs, const struct address *peer, int64_t now);

@@ -27,7 +27,9 @@ struct server {
 	struct systemd *sd;
 	struct clients *clients;
 	struct sources *sources; /* NULL where they are not limited */
-	struct slot *board; /* by the clients' slots */
+	struct scoreboard *board; /* by the clients' slots */
+	int64_t looked; /* when all children were looked at: see reap() */
+	int64_t look_next; /* and when they are again; CLOCK_NEVER: no need */
 	struct metrics metrics; /* but for what clients and board know */
 	struct refusals refusals;
 	const sigset_t *waiting; /* signals_init()'s mask */
@@ -67,12 +69,9 @@ void intake_retry(struct server *s);
 /* Accept a bounded number of clients, so that nothing else has to wait. */
 void intake_batch(struct server *s, int listener);
 
-/* reap: bury all children that have ended; or wait for the last one to end. */
-void reap(struct server *s);
+/* reap: bury the children that have ended, if it is time to; or all. */
+void reap_ended(struct server *s);
 void reap_last(struct server *s);
-
-/* The bytes that a client's child has echoed so far. */
-uint64_t reap_bytes(const struct server *s, const struct client *c);
 
 /* Give back what a client held, seated or not. */
 void reap_forget(struct server *s, struct client *c);

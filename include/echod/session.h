@@ -8,11 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "echod/scoreboard.h"
+
 enum { SESSION_REASON_SIZE = 64 };
 
 struct session {
 	int client; /* its socket */
-	_Atomic uint64_t *bytes; /* grows by what is echoed */
+	struct slot *slot; /* of the scoreboard: what it tells the parent */
 	const sigset_t *waiting; /* signals_init()'s mask */
 	int64_t since; /* when it was accepted; see clock.h */
 	int idle; /* seconds, 0: no idle timeout */

@@ -910,19 +910,22 @@ can_write_text(void)
 static bool
 can_serve(bool stop)
 {
-	_Atomic uint64_t bytes = 0;
-	const pid_t pid = fork();
+	struct scoreboard *board = scoreboard_new(1);
+	struct slot *slot = board != NULL ? scoreboard_take(board, 0) : NULL;
+	const pid_t pid = slot != NULL ? fork() : -1;
 	char text[8], why[SESSION_REASON_SIZE];
 	int status;
 
 	if (pid == 0)
 		session_run(&(struct session){
 		    .client = have.client,
-		    .bytes = &bytes,
+		    .slot = slot,
 		    .waiting = &have.waiting,
 		    .grace = 1,
 		});
 	close(have.client);
+	if (pid == -1)
+		return false;
 	if (write(have.peer, "hello", 5) != 5 ||
 	    read(have.peer, text, sizeof(text)) != 5)
 		return false;

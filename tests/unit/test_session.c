@@ -37,9 +37,10 @@ static const int *held; /* what SIOCOUTQ gives; -1 fails; NULL: the real one */
 
 /* With the children. */
 static struct shared {
-	struct slot slot;
 	_Atomic unsigned asked; /* how often for SIOCOUTQ */
 } * shared;
+static struct scoreboard *board;
+static struct slot *slot;
 
 ssize_t
 __wrap_read(int fd, void *buf, size_t size)
@@ -73,13 +74,15 @@ setup_all(void **state)
 	signals_init(&waiting);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return shared == MAP_FAILED ? -1 : 0;
+	board = scoreboard_new(1);
+	return shared == MAP_FAILED || board == NULL ? -1 : 0;
 }
 
 static int
 teardown_all(void **state)
 {
 	(void)state;
+	scoreboard_free(board);
 	return munmap(shared, sizeof(*shared));
 }
 
@@ -128,14 +131,14 @@ start_with(int idle, const char *early)
 	    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)), 0);
 	assert_int_equal(
 	    send(pair[1], early, strlen(early), 0), (ssize_t)strlen(early));
-	shared->slot.bytes = 0;
+	slot = scoreboard_take(board, 0);
 	shared->asked = 0;
 	s.pid = fork();
 	assert_int_not_equal(s.pid, -1);
 	if (s.pid == 0)
 		session_run(&(struct session){
 		    .client = pair[0],
-		    .bytes = &shared->slot.bytes,
+		    .slot = slot,
 		    .waiting = &waiting,
 		    .grace = 5,
 		});
@@ -198,13 +201,13 @@ client_closes(void **state)
 	assert_int_equal(shutdown(s.client, SHUT_WR), 0);
 	expect_end_of_file(&s);
 	expect_end(&s, LOG_INFO, "end of file");
-	assert_int_equal(shared->slot.bytes, 5);
+	assert_int_equal(slot->bytes, 5);
 	close(s.client);
 
 	s = start();
 	close(s.client);
 	expect_end(&s, LOG_INFO, "end of file");
-	assert_int_equal(shared->slot.bytes, 0);
+	assert_int_equal(slot->bytes, 0);
 }
 
 static void
@@ -220,7 +223,7 @@ client_resets(void **state)
 	    0);
 	close(s.client);
 	expect_end(&s, LOG_INFO, "reset by the client");
-	assert_int_equal(shared->slot.bytes, 5);
+	assert_int_equal(slot->bytes, 5);
 }
 
 static void
@@ -232,7 +235,7 @@ client_is_idle(void **state)
 	expect_received(&s, "hello");
 	expect_end_of_file(&s);
 	expect_end(&s, LOG_INFO, "idle");
-	assert_int_equal(shared->slot.bytes, 5);
+	assert_int_equal(slot->bytes, 5);
 	close(s.client);
 }
 
@@ -247,7 +250,7 @@ client_stalls(void **state)
 	while (send(s.client, chunk, sizeof(chunk), MSG_NOSIGNAL) > 0)
 		;
 	expect_end(&s, LOG_INFO, "idle");
-	assert_true(shared->slot.bytes > 0);
+	assert_true(slot->bytes > 0);
 	close(s.client);
 }
 
@@ -320,7 +323,7 @@ stop_drains(void **state)
 		assert_int_equal(kill(s.pid, signals[i]), 0);
 		expect_end_of_file(&s);
 		expect_end(&s, LOG_INFO, "drained");
-		assert_int_equal(shared->slot.bytes, 5);
+		assert_int_equal(slot->bytes, 5);
 		close(s.client);
 
 		/* It may come right after the fork. */
@@ -359,7 +362,7 @@ killed_child_is_a_warning(void **state)
 	assert_int_equal(kill(s.pid, SIGKILL), 0);
 	expect_end(&s, LOG_WARNING, "killed by signal 9 (Killed)");
 	/* It may have come between a write and its being counted. */
-	assert_in_range(shared->slot.bytes, 5, 10);
+	assert_in_range(slot->bytes, 5, 10);
 	close(s.client);
 }
 
@@ -418,43 +421,6 @@ every_status_has_a_reason(void **state)
 		}
 }
 
-static void
-slots_are_shared_and_zero(void **state)
-{
-	enum { N = 1000 };
-	struct slot *board = scoreboard_new(N);
-	int status;
-
-	(void)state;
-	assert_non_null(board);
-	for (size_t i = 0; i < N; i++) {
-		assert_int_equal(board[i].bytes, 0);
-		assert_int_equal((uintptr_t)&board[i] % 64, 0);
-	}
-
-	const pid_t pid = fork();
-
-	if (pid == 0) {
-		for (size_t i = 0; i < N; i++)
-			board[i].bytes = UINT64_MAX - i;
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	for (size_t i = 0; i < N; i++)
-		assert_true(board[i].bytes == UINT64_MAX - i);
-	scoreboard_free(board, N);
-}
-
-static void
-lack_of_memory_is_told(void **state)
-{
-	(void)state;
-	errno = 0;
-	assert_null(scoreboard_new(SIZE_MAX / 2 / sizeof(struct slot)));
-	assert_int_not_equal(errno, 0);
-}
-
 int
 main(void)
 {
@@ -470,8 +436,6 @@ main(void)
 		cmocka_unit_test(killed_child_is_a_warning),
 		cmocka_unit_test(child_has_one_descriptor),
 		cmocka_unit_test(every_status_has_a_reason),
-		cmocka_unit_test(slots_are_shared_and_zero),
-		cmocka_unit_test(lack_of_memory_is_told),
 	};
 
 	return cmocka_run_group_tests_name(
