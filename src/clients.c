@@ -1,6 +1,6 @@
 #include "echod/clients.h"
 
-#include <stdlib.h>
+#include "echod/memory.h"
 
 RB_HEAD(pid_tree, client);
 TAILQ_HEAD(client_line, client);
@@ -23,10 +23,16 @@ compare(const struct client *a, const struct client *b)
 RB_GENERATE_INTERNAL(
     pid_tree, client, by_pid, compare, __attribute__((__unused__)) static)
 
+static size_t
+size_for(size_t max)
+{
+	return sizeof(struct clients) + max * sizeof(struct client);
+}
+
 struct clients *
 clients_new(size_t max)
 {
-	struct clients *cs = calloc(1, sizeof(*cs) + max * sizeof(cs->at[0]));
+	struct clients *cs = memory_new(size_for(max));
 
 	if (cs == NULL)
 		return NULL;
@@ -40,7 +46,8 @@ clients_new(size_t max)
 void
 clients_free(struct clients *cs)
 {
-	free(cs);
+	if (cs != NULL)
+		memory_free(cs, size_for(cs->max));
 }
 
 struct client *

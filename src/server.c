@@ -3,11 +3,11 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "echod/clock.h"
 #include "echod/log.h"
+#include "echod/memory.h"
 #include "echod/parent.h"
 #include "echod/signals.h"
 #include "echod/title.h"
@@ -200,7 +200,7 @@ static void __attribute__((noinline)) serve_once(struct server *s)
 struct server *
 server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 {
-	struct server *s = calloc(1, sizeof(*s));
+	struct server *s = memory_new(sizeof(*s));
 	const size_t max = (size_t)opt->max_clients;
 
 	if (s == NULL)
@@ -256,5 +256,5 @@ server_free(struct server *s)
 	clients_free(s->clients);
 	sources_free(s->sources);
 	scoreboard_free(s->board);
-	free(s);
+	memory_free(s, sizeof(*s));
 }

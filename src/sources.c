@@ -3,10 +3,10 @@
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "echod/clock.h"
+#include "echod/memory.h"
 
 struct source {
 	struct in6_addr net;
@@ -37,11 +37,17 @@ compare(const struct source *a, const struct source *b)
 RB_GENERATE_INTERNAL(
     net_tree, source, by_net, compare, __attribute__((__unused__)) static)
 
+static size_t
+size_for(size_t max)
+{
+	return sizeof(struct sources) + max * sizeof(struct source);
+}
+
 struct sources *
 sources_new(size_t max_clients, int max_active, int rate)
 {
 	const size_t max = max_clients + SOURCES_SPARE;
-	struct sources *ss = calloc(1, sizeof(*ss) + max * sizeof(ss->at[0]));
+	struct sources *ss = memory_new(size_for(max));
 
 	if (ss == NULL)
 		return NULL;
@@ -56,7 +62,8 @@ sources_new(size_t max_clients, int max_active, int rate)
 void
 sources_free(struct sources *ss)
 {
-	free(ss);
+	if (ss != NULL)
+		memory_free(ss, size_for(ss->max));
 }
 
 /* Find net, or make it, in the place of the one that is idle for longest. */

@@ -17,16 +17,16 @@ enum { SEED = 862, KNOCKERS = 100000 };
 #define HOUR (3600 * CLOCK_SECOND)
 #define CENTURY (INT64_C(876600) * HOUR)
 
-/* Linked with --wrap=calloc: there is no more memory than this. */
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
+/* Linked with --wrap=memory_new: there is no more memory than this. */
+void *__real_memory_new(size_t size);
+void *__wrap_memory_new(size_t size);
 static size_t memory = SIZE_MAX;
 
 void *
-__wrap_calloc(size_t n, size_t size)
+__wrap_memory_new(size_t size)
 {
-	if (n * size <= memory)
-		return __real_calloc(n, size);
+	if (size <= memory)
+		return __real_memory_new(size);
 	errno = ENOMEM;
 	return NULL;
 }
