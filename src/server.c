@@ -208,8 +208,9 @@ server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 	s->opt = opt;
 	s->ls = ls;
 	s->sd = sd;
-	s->clients = clients_new(max);
+	/* First, and so next to the program: page tables may be the same. */
 	s->board = scoreboard_new(max);
+	s->clients = clients_new(max);
 	if (s->clients == NULL || s->board == NULL)
 		goto fail;
 	if (opt->max_per_source > 0 || opt->rate > 0) {
