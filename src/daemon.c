@@ -3,14 +3,13 @@
 #include <bsd/libutil.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "echod/clock.h"
 #include "echod/log.h"
 
 int
@@ -44,45 +43,26 @@ daemon_leave_input(void)
 }
 
 /* The process that was called: wait, and exit as the daemon fares. */
-static _Noreturn void
-wait_for(pid_t daemon, int pipe_end)
+static void
+wait_for_daemon(const int ends[2])
 {
-	char byte;
+	unsigned char status;
 	ssize_t n;
-	int status;
 
+	close(ends[1]);
 	do
-		n = read(pipe_end, &byte, sizeof(byte));
+		n = read(ends[0], &status, sizeof(status));
 	while (n == -1 && errno == EINTR);
 	if (n == 1)
-		_exit(EX_OK);
-	/* The daemon closed its end, so it has ended and said why. */
-	if (waitpid(daemon, &status, 0) == -1) {
-		log_error("cannot wait for the daemon: %s", strerror(errno));
-		_exit(EX_OSERR);
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-		_exit(WEXITSTATUS(status));
-	if (WIFSIGNALED(status))
-		log_error("the daemon was killed by signal %d before it served",
-		    WTERMSIG(status));
-	else
-		log_error("the daemon stopped before it served");
+		_exit(status);
+	log_error("the daemon was killed before it served");
 	_exit(EX_OSERR);
 }
 
-int
-daemon_background(int *ready)
+/* fork(2), and go on in the child.  Returns 0, or the status to exit with. */
+static int
+become_child(void (*parent)(const int ends[2]), const int ends[2])
 {
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) == -1) {
-		log_error("cannot make a pipe: %s", strerror(errno));
-		return EX_OSERR;
-	}
-
-	signal(SIGCHLD, SIG_DFL); /* or there may be no status to wait for */
-
 	const pid_t pid = fork();
 
 	if (pid == -1) {
@@ -90,13 +70,39 @@ daemon_background(int *ready)
 		    "cannot go to the background: fork: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	if (pid != 0) {
-		close(ends[1]);
-		wait_for(pid, ends[0]);
-	}
-	close(ends[0]);
-	*ready = ends[1];
+	if (pid != 0)
+		parent(ends);
+	return 0;
+}
 
+static void
+end(const int ends[2])
+{
+	(void)ends;
+	_exit(EX_OK);
+}
+
+int
+daemon_background(int *ready)
+{
+	int ends[2], status;
+
+	if (pipe2(ends, O_CLOEXEC) == -1) {
+		log_error("cannot make a pipe: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	*ready = ends[1];
+	/* Twice: a service manager insists on a daemon that is init's child. */
+	if ((status = become_child(wait_for_daemon, ends)) != 0)
+		return status;
+
+	const pid_t parent = getpid();
+
+	if ((status = become_child(end, ends)) != 0)
+		return status;
+	while (getppid() == parent)
+		clock_pause(CLOCK_MILLISECOND);
+	close(ends[0]);
 	if (setsid() == -1 || chdir("/") == -1) {
 		log_error("cannot leave the terminal: %s", strerror(errno));
 		return EX_OSERR;
@@ -105,15 +111,23 @@ daemon_background(int *ready)
 }
 
 void
+daemon_tell(int ready, int status)
+{
+	const unsigned char byte = (unsigned char)status;
+
+	/* A caller that was interrupted meanwhile is no reason to stop. */
+	if (write(ready, &byte, sizeof(byte)) == -1)
+		log_debug("nobody waits for the daemon any more");
+	close(ready);
+}
+
+void
 daemon_ready(int ready, bool keep_stderr)
 {
 	dup3(STDIN_FILENO, STDOUT_FILENO, 0);
 	if (!keep_stderr)
 		dup3(STDIN_FILENO, STDERR_FILENO, 0);
-	/* A caller that was interrupted meanwhile is no reason to stop. */
-	if (write(ready, "", 1) == -1)
-		log_debug("nobody waits for the daemon any more");
-	close(ready);
+	daemon_tell(ready, EX_OK);
 }
 
 int

@@ -148,7 +148,7 @@ start(const struct options *opt, int handed_over, char *const argv[])
 		return check(&ls, &id);
 	if ((status = daemon_leave_input()) != 0)
 		return status;
-	if (handed_over == 0 && privilege_is_ambient())
+	if (privilege_is_ambient())
 		return begin_again(&ls, &config, argv);
 	systemd_init(&sd);
 	if ((status = daemon_pidfile_lock(&pidfile, opt->pidfile)) != 0)
@@ -160,6 +160,8 @@ start(const struct options *opt, int handed_over, char *const argv[])
 	if (status == 0)
 		status = serve(
 		    opt, &ls, &config, &id, &sd, &waiting, &pidfile, ready);
+	if (status != 0 && ready != -1)
+		daemon_tell(ready, status);
 	daemon_pidfile_remove(pidfile);
 	systemd_close(&sd);
 	return status;

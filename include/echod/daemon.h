@@ -23,12 +23,16 @@ int daemon_tidy_descriptors(int handed_over);
 int daemon_leave_input(void);
 
 /*
- * Go to the background: fork(2), setsid(2), chdir(2) to "/".  Returns in the
- * daemon only.  The process that was called stays until daemon_ready(), then
- * exits 0; if the daemon ends before, it exits with the daemon's status. *ready
- * gets a descriptor for daemon_ready().  Returns 0, or as above.
+ * Go to the background: a child of init, with a session of its own, in "/".
+ * Returns in the daemon only.  The process that was called stays until
+ * daemon_tell() or daemon_ready(), and exits with the status that it is told.
+ * *ready gets a descriptor for these.  Returns 0, or as above: then, too,
+ * daemon_tell() is to be called, if *ready is not -1.
  */
 int daemon_background(int *ready);
+
+/* The daemon ends before it serves, with this status. */
+void daemon_tell(int ready, int status);
 
 /*
  * The daemon serves: let the caller go, and leave its terminal: 1 and, unless
