@@ -2,6 +2,7 @@
 
 #include <bsd/string.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -197,6 +198,20 @@ static void __attribute__((noinline)) serve_once(struct server *s)
 	signals_deliver(s->waiting);
 }
 
+/*
+ * Echod and its children do not interrupt who runs when they wake up,
+ * sched(7): with many clients that write, more is done per wake-up.
+ */
+static void
+be_patient(void)
+{
+	const struct sched_param none = { 0 };
+
+	if (sched_setscheduler(0, SCHED_BATCH, &none) == -1)
+		log_debug("cannot be scheduled as a batch: %s",
+		    strerror(errno)); /* a filter of the service manager */
+}
+
 struct server *
 server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 {
@@ -222,6 +237,7 @@ server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 	s->looked = s->metrics.started;
 	s->look_next = CLOCK_NEVER;
 	server_changed(s);
+	be_patient();
 	listeners_title(ls, s->name);
 	for (size_t i = 0; i < ls->n; i++)
 		s->fds[i] = (struct pollfd){
