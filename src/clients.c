@@ -13,6 +13,12 @@ struct clients {
 	struct client at[];
 };
 
+static size_t
+size_for(size_t max)
+{
+	return sizeof(struct clients) + max * sizeof(struct client);
+}
+
 static int
 compare(const struct client *a, const struct client *b)
 {
@@ -22,12 +28,6 @@ compare(const struct client *a, const struct client *b)
 /* RB_GENERATE_STATIC of libbsd 0.11 does not compile: it lacks __unused. */
 RB_GENERATE_INTERNAL(
     pid_tree, client, by_pid, compare, __attribute__((__unused__)) static)
-
-static size_t
-size_for(size_t max)
-{
-	return sizeof(struct clients) + max * sizeof(struct client);
-}
 
 struct clients *
 clients_new(size_t max)

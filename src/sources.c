@@ -27,6 +27,12 @@ struct sources {
 	struct source at[];
 };
 
+static size_t
+size_for(size_t max)
+{
+	return sizeof(struct sources) + max * sizeof(struct source);
+}
+
 static int
 compare(const struct source *a, const struct source *b)
 {
@@ -36,12 +42,6 @@ compare(const struct source *a, const struct source *b)
 /* As in clients.c. */
 RB_GENERATE_INTERNAL(
     net_tree, source, by_net, compare, __attribute__((__unused__)) static)
-
-static size_t
-size_for(size_t max)
-{
-	return sizeof(struct sources) + max * sizeof(struct source);
-}
 
 struct sources *
 sources_new(size_t max_clients, int max_active, int rate)
