@@ -15,10 +15,10 @@ from proc import Failed, Load
 # back, and leaves before the next one comes; and without the random layout of
 # memory, which is worth a page fault or two.
 BOUNDS = {
-    "page faults of the child": {"static": 9, "release": 13},
+    "page faults of the child": {"static": 7, "release": 9},
     "system calls of the parent": {"static": 12, "release": 12},
     "system calls of the child": {"static": 9, "release": 9},
-    "mappings of the parent": {"static": 16, "release": 44},
+    "mappings of the parent": {"static": 15, "release": 44},
 }
 TRACED = 50  # connections
 
