@@ -73,6 +73,7 @@ clients_take(struct clients *cs, const struct address *peer, int64_t now)
 	c->peer = *peer;
 	c->since = now;
 	c->pid = 0;
+	c->goodbyes = 0;
 	c->source = NULL;
 	return c;
 }
@@ -94,6 +95,7 @@ clients_give_back(struct clients *cs, struct client *c)
 		RB_REMOVE(pid_tree, &cs->by_pid, c);
 		clients_announce(cs, c);
 		cs->count--;
+		c->pid = 0;
 	}
 	TAILQ_INSERT_HEAD(&cs->free, c, in_line);
 }

@@ -24,10 +24,12 @@ kill_children(struct server *s, int sig)
 static void
 close_doors(struct server *s)
 {
+	const int64_t at = clock_now();
+
 	listeners_close(s->ls);
 	event_refusals_held(&s->refusals, s->refusals.next);
-	backoff_try(&s->backoff, clock_now());
-	intake_retry(s);
+	backoff_try(&s->backoff, at);
+	intake_retry(s, at);
 	if (s->unforked != NULL) {
 		log_info("dropped a client that no process could be made for");
 		reap_forget(s, s->unforked);
@@ -69,11 +71,10 @@ drain(struct server *s)
 	systemd_stopping(s->sd, grace + SPARE_SECONDS);
 	close_doors(s);
 	snprintf(status, sizeof(status),
-	    "stopping: clients have %d s to finish, %zu are left", grace,
-	    clients_count(s->clients));
+	    "stopping: clients have %d s to finish", grace);
 	systemd_status(s->sd, status);
 	if (clients_count(s->clients) > 0)
-		log_info("%s", status);
+		log_info("%s, %zu are left", status, clients_count(s->clients));
 	title_set("stopping");
 	kill_children(s, SIGTERM);
 	wait_for_all(s, deadline);

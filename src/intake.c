@@ -48,11 +48,11 @@ fork_session(struct server *s, struct client *c, int fd)
 }
 
 void
-intake_retry(struct server *s)
+intake_retry(struct server *s, int64_t at)
 {
 	struct client *c = s->unforked;
 
-	if (c == NULL || clock_now() < s->backoff.until)
+	if (c == NULL || at < s->backoff.until)
 		return;
 	s->unforked = NULL;
 	fork_session(s, c, s->unforked_fd);

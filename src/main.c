@@ -91,7 +91,7 @@ find_sockets(
 	if (handed_over == 0)
 		return listeners_resolve(ls, config);
 	if (handed_over == -1) {
-		log_error("LISTEN_FDS must be a number of sockets");
+		log_error("LISTEN_FDS must be a number of open descriptors");
 		return EX_UNAVAILABLE;
 	}
 	return listeners_inherit(ls, SYSTEMD_FDS_START, (size_t)handed_over);
@@ -141,18 +141,18 @@ start(const struct options *opt, int handed_over, char *const argv[])
 	if (handed_over > 0 && opt->listen_given && !systemd_is_own())
 		log_warning(
 		    "the sockets come from systemd: --listen, --port, --backlog, --ipv4 and --ipv6 have no effect");
-	if ((status = privilege_lookup(&id, opt->user)) != 0 ||
-	    (status = find_sockets(&ls, &config, handed_over)) != 0)
+	if ((status = find_sockets(&ls, &config, handed_over)) != 0)
+		return status;
+	if (!opt->check && privilege_is_stuck())
+		return begin_again(&ls, &config, argv);
+	if ((status = privilege_lookup(&id, opt->user)) != 0)
 		return status;
 	if (opt->check)
 		return check(&ls, &id);
-	if ((status = daemon_leave_input()) != 0)
+	if ((status = daemon_leave_input()) != 0 ||
+	    (status = daemon_pidfile_lock(&pidfile, opt->pidfile)) != 0)
 		return status;
-	if (privilege_is_ambient())
-		return begin_again(&ls, &config, argv);
 	systemd_init(&sd);
-	if ((status = daemon_pidfile_lock(&pidfile, opt->pidfile)) != 0)
-		return status;
 	if (!opt->daemon || (status = daemon_background(&ready)) == 0) {
 		signals_init(&waiting); /* from here on a TERM is waited for */
 		status = daemon_pidfile_write(pidfile);

@@ -136,19 +136,23 @@ drop_capabilities(void)
 	if (syscall(SYS_capset, &header, sets) == 0)
 		return 0;
 	/*
-	 * The filter of a service manager may know of no capset(2).  What stays
-	 * inheritable then is worth nothing: no_new_privs and echod's own
-	 * filter are against the execve(2) that it would take.
+	 * What stays inheritable where capset(2) is forbidden is worth nothing:
+	 * no_new_privs and echod's own filter are against the execve(2) that it
+	 * would take.
 	 */
 	return had_any ? -1 : 0;
 }
 
 bool
-privilege_is_ambient(void)
+privilege_is_stuck(void)
 {
-	return geteuid() != 0 &&
-	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_BIND_SERVICE,
-		0, 0) == 1;
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	return geteuid() != 0 && syscall(SYS_capget, &header, sets) == 0 &&
+	    has_capabilities(sets) && syscall(SYS_capset, &header, sets) == -1;
 }
 
 int

@@ -13,6 +13,9 @@
  */
 #define LOOK_INTERVAL (100 * CLOCK_MILLISECOND)
 
+/* Nor is a goodbye believed for ever: a broken child may say it for others. */
+enum { GOODBYES_MAX = 8 };
+
 void
 reap_forget(struct server *s, struct client *c)
 {
@@ -47,24 +50,30 @@ part(struct server *s, pid_t pid, int status, int64_t at)
 	backoff_try(&s->backoff, at); /* there may be room again */
 }
 
-/* Those who said goodbye. */
+/* One said goodbye, or something else wrote to the scoreboard. */
+static void
+reap_leaver(struct server *s, struct client *c)
+{
+	int status;
+
+	if (c == NULL || c->pid == 0)
+		return;
+
+	const pid_t pid = waitpid(c->pid, &status, WNOHANG);
+
+	if (pid > 0)
+		part(s, pid, status, clock_now());
+	else if (++c->goodbyes < GOODBYES_MAX) /* it has not ended yet */
+		scoreboard_still_leaving(s->board, c->slot);
+}
+
 static void
 reap_leaving(struct server *s)
 {
 	size_t i = 0;
-	int status;
 
-	while ((i = scoreboard_leaving(s->board, i)) != SIZE_MAX) {
-		const struct client *c = clients_at(s->clients, i);
-		const pid_t pid =
-		    c != NULL ? waitpid(c->pid, &status, WNOHANG) : -1;
-
-		if (pid > 0)
-			part(s, pid, status, clock_now());
-		else if (pid == 0 || (c != NULL && errno == EINTR))
-			scoreboard_still_leaving(s->board, i);
-		i++;
-	}
+	while ((i = scoreboard_leaving(s->board, i)) != SIZE_MAX)
+		reap_leaver(s, clients_at(s->clients, i++));
 }
 
 /* All who have ended. */

@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { PAGE_SIZE = 4096, SLOTS = PAGE_SIZE / sizeof(struct slot) - 1 };
+/* A page, or a part of one where pages are larger. */
+enum { GROUP_SIZE = 4096, SLOTS = GROUP_SIZE / sizeof(struct slot) - 1 };
+
+#define ALL_SLOTS ((UINT64_C(1) << SLOTS) - 1)
 
 /* The goodbyes are with the slots: a child touches one page. */
-struct page {
-	alignas(PAGE_SIZE) _Atomic uint64_t goodbyes; /* bit i: slot[i] */
+struct group {
+	alignas(GROUP_SIZE) _Atomic uint64_t goodbyes; /* bit i: slot[i] */
 	struct slot slot[SLOTS];
 };
 
 struct scoreboard {
-	struct page *page;
-	size_t npages;
-	size_t used; /* so many pages had a slot taken: only they exist */
+	struct group *group;
+	size_t ngroups;
+	size_t used; /* so many had a slot taken: only their memory exists */
 };
 
 struct scoreboard *
@@ -26,10 +29,10 @@ scoreboard_new(size_t n)
 
 	if (b == NULL)
 		return NULL;
-	b->npages = n / SLOTS + 1;
-	b->page = mmap(NULL, b->npages * sizeof(struct page),
+	b->ngroups = n / SLOTS + 1;
+	b->group = mmap(NULL, b->ngroups * sizeof(struct group),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (b->page == MAP_FAILED) {
+	if (b->group == MAP_FAILED) {
 		free(b);
 		return NULL;
 	}
@@ -41,7 +44,7 @@ scoreboard_free(struct scoreboard *b)
 {
 	if (b == NULL)
 		return;
-	munmap(b->page, b->npages * sizeof(struct page));
+	munmap(b->group, b->ngroups * sizeof(struct group));
 	free(b);
 }
 
@@ -54,12 +57,12 @@ bit_of(size_t i)
 struct slot *
 scoreboard_take(struct scoreboard *b, size_t i)
 {
-	struct page *page = &b->page[i / SLOTS];
-	struct slot *slot = &page->slot[i % SLOTS];
+	struct group *group = &b->group[i / SLOTS];
+	struct slot *slot = &group->slot[i % SLOTS];
 
 	if (b->used <= i / SLOTS)
 		b->used = i / SLOTS + 1;
-	atomic_fetch_and(&page->goodbyes, ~bit_of(i));
+	atomic_fetch_and(&group->goodbyes, ~bit_of(i));
 	atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
 	return slot;
 }
@@ -68,24 +71,24 @@ uint64_t
 scoreboard_bytes(const struct scoreboard *b, size_t i)
 {
 	return atomic_load_explicit(
-	    &b->page[i / SLOTS].slot[i % SLOTS].bytes, memory_order_relaxed);
+	    &b->group[i / SLOTS].slot[i % SLOTS].bytes, memory_order_relaxed);
 }
 
 void
 scoreboard_goodbye(struct slot *slot)
 {
-	/* Pages are aligned to their size. */
-	struct page *page =
-	    (void *)((uintptr_t)slot & ~(uintptr_t)(PAGE_SIZE - 1));
+	/* Groups are aligned to their size. */
+	struct group *group =
+	    (void *)((uintptr_t)slot & ~(uintptr_t)(GROUP_SIZE - 1));
 
-	atomic_fetch_or(&page->goodbyes, bit_of((size_t)(slot - page->slot)));
+	atomic_fetch_or(&group->goodbyes, bit_of((size_t)(slot - group->slot)));
 }
 
 size_t
 scoreboard_leaving(struct scoreboard *b, size_t from)
 {
 	for (size_t i = from / SLOTS; i < b->used; i++) {
-		uint64_t bits = atomic_load(&b->page[i].goodbyes);
+		uint64_t bits = atomic_load(&b->group[i].goodbyes) & ALL_SLOTS;
 
 		if (i == from / SLOTS)
 			bits &= ~(bit_of(from) - 1);
@@ -94,7 +97,7 @@ scoreboard_leaving(struct scoreboard *b, size_t from)
 
 		const size_t first = (size_t)__builtin_ctzll(bits);
 
-		atomic_fetch_and(&b->page[i].goodbyes, ~bit_of(first));
+		atomic_fetch_and(&b->group[i].goodbyes, ~bit_of(first));
 		return i * SLOTS + first;
 	}
 	return SIZE_MAX;
@@ -103,5 +106,5 @@ scoreboard_leaving(struct scoreboard *b, size_t from)
 void
 scoreboard_still_leaving(struct scoreboard *b, size_t i)
 {
-	atomic_fetch_or(&b->page[i / SLOTS].goodbyes, bit_of(i));
+	atomic_fetch_or(&b->group[i / SLOTS].goodbyes, bit_of(i));
 }

@@ -22,8 +22,6 @@
 /* The service manager is told of changes so often at most. */
 #define STATUS_INTERVAL (1 * CLOCK_SECOND)
 
-enum { PAGE_SIZE = 4096 }; /* the usual one */
-
 void
 server_changed(struct server *s)
 {
@@ -179,10 +177,10 @@ keep_up(struct server *s, int64_t at)
 static void __attribute__((noinline)) serve_once(struct server *s)
 {
 	reap_ended(s);
-	intake_retry(s);
 
 	const int64_t at = clock_now(); /* after all that reap_ended() noted */
 
+	intake_retry(s, at);
 	keep_up(s, at);
 
 	const nfds_t nfds = intake_open(s, at) ? s->ls->n : 0;
@@ -223,7 +221,7 @@ server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 	s->opt = opt;
 	s->ls = ls;
 	s->sd = sd;
-	/* First, and so next to the program: page tables may be the same. */
+	/* Next to the program, if that can be: page tables are shared then. */
 	s->board = scoreboard_new(max);
 	s->clients = clients_new(max);
 	if (s->clients == NULL || s->board == NULL)
@@ -255,8 +253,11 @@ fail:
 void
 server_run(struct server *s, const sigset_t *waiting)
 {
-	/* The frames below begin a page: a child writes to no other of them. */
-	_Alignas(PAGE_SIZE) volatile char page_end = 0;
+	/*
+	 * The frames below, that of serve_once() and on, begin a page of the
+	 * usual size: a child writes to no other page of the stack.
+	 */
+	_Alignas(4096) volatile char page_end = 0;
 
 	(void)page_end;
 	s->waiting = waiting;

@@ -48,11 +48,15 @@ systemd_listen_fds(void)
 		return 0;
 	if (!number_parse(text, 0, INT_MAX - SYSTEMD_FDS_START, &n))
 		return -1;
+	for (int i = 0; i < (int)n; i++) /* before others take their numbers */
+		if (fcntl(SYSTEMD_FDS_START + i, F_GETFD) == -1)
+			return -1;
 	return (int)n;
 }
 
-/* The name that our own descriptors have; systemd's have that of their unit. */
-#define OWN "echod"
+/* The name that our own descriptors have: none that systemd.socket(5) allows.
+ */
+#define OWN "echod\1"
 
 bool
 systemd_is_own(void)
@@ -129,6 +133,8 @@ init_watchdog(struct systemd *sd, const char *usec)
 		return;
 	}
 	sd->interval = n * CLOCK_MICROSECOND / 2;
+	if (sd->interval < CLOCK_MILLISECOND)
+		sd->interval = CLOCK_MILLISECOND;
 	sd->alive_next = clock_now();
 }
 

@@ -24,6 +24,7 @@ struct client {
 	size_t slot; /* this record's number, from 0 up to max - 1 */
 	size_t nth; /* how many were seated, with it, when it was */
 	bool announced;
+	int goodbyes; /* how often it said so and stayed; reap.c counts */
 	struct source *source; /* NULL where sources are not limited */
 	RB_ENTRY(client) by_pid;
 	TAILQ_ENTRY(client) in_line; /* the free ones, or the unannounced */

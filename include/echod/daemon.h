@@ -10,7 +10,7 @@ struct pidfh; /* of libbsd, pidfile(3bsd) */
 
 /*
  * Open /dev/null for each of descriptors 0 to 2 that is closed, lest a socket
- * become standard error; it cannot be written to.  Leave the handed over ones
+ * become standard error, but not for writing.  Leave the handed over ones
  * after them, and close all above that the caller left open.  Set the umask.
  * Returns 0, or, having logged why, the status of sysexits(3) to exit with.
  */

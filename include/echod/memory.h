@@ -2,7 +2,7 @@
  * Memory of the parent alone: a child of fork(2) does not get it.
  *
  * So fork(2) need not copy its page tables, and the parent's next write to it
- * is no page fault; and a child does not know who else is connected.
+ * is no page fault; and the table of clients is nothing that a child knows.
  */
 #ifndef ECHOD_MEMORY_H
 #define ECHOD_MEMORY_H

@@ -64,7 +64,7 @@ int server_wait(struct server *s, nfds_t nfds, int64_t at, int64_t deadline);
 bool intake_open(const struct server *s, int64_t at);
 
 /* Try to fork once more for the client that is kept, if there is one. */
-void intake_retry(struct server *s);
+void intake_retry(struct server *s, int64_t at);
 
 /* Accept a bounded number of clients, so that nothing else has to wait. */
 void intake_batch(struct server *s, int listener);

@@ -22,17 +22,17 @@ struct identity {
 int privilege_lookup(struct identity *id, const char *user);
 
 /*
- * Whether echod is not root, but may open ports below 1024 by an ambient
- * capability, as systemd's AmbientCapabilities= gives it.
+ * Whether echod is not root, but has capabilities, such as those of systemd's
+ * AmbientCapabilities=, and cannot give them up by capset(2).  Whoever makes a
+ * filter of system calls for a service leaves that out with all that is for
+ * administrators.
  */
-bool privilege_is_ambient(void);
+bool privilege_is_stuck(void);
 
 /*
- * Execute echod anew, with argv and the environment, without its ambient
- * capabilities.  Whoever makes a filter of system calls for a service leaves
- * capset(2) out with all that is for administrators; execve(2) takes what is
- * not ambient any more, too, see capabilities(7).  Returns only if it failed,
- * as privilege_lookup() does.
+ * Execute echod anew, with argv and the environment: execve(2) takes what is
+ * not ambient any more, see capabilities(7).  Returns only if it failed, as
+ * privilege_lookup() does.
  */
 int privilege_shed(char *const argv[]);
 

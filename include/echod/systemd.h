@@ -29,7 +29,8 @@ struct systemd {
 
 /*
  * How many descriptors, from SYSTEMD_FDS_START on, were handed over to this
- * very process: 0 where none, -1 where LISTEN_FDS is not a number of them.
+ * very process: 0 where none, -1 where LISTEN_FDS is not a number of them, or
+ * more than are open.
  * Logs nothing; the variables stay.
  */
 int systemd_listen_fds(void);
@@ -66,7 +67,9 @@ void systemd_status(const struct systemd *sd, const char *status);
 /* Give a sign of life, if at has come to sd->alive_next.  Never waits. */
 void systemd_alive(struct systemd *sd, int64_t at);
 
-/* echod stops, which may take so many seconds, whatever TimeoutStopSec= says.
+/*
+ * echod stops, which may take so many seconds, whatever TimeoutStopSec= says.
+ * Never waits: clients do.
  */
 void systemd_stopping(const struct systemd *sd, int seconds);
 

@@ -312,7 +312,7 @@ def test_a_stop_is_told_with_how_long_it_may_take(start, manager):
     assert server.process.wait(DEADLINE) == 0
     manager.receive_all()
     last = manager.messages[-1].text
-    assert last == "STATUS=stopping: clients have 100 s to finish, 0 are left"
+    assert last == "STATUS=stopping: clients have 100 s to finish"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to see descriptors")
@@ -546,7 +546,7 @@ def test_a_daemon_names_a_wrong_descriptor(background):
 
 
 @pytest.mark.parametrize("handed_over", [0, 1], ids=["first", "second"])
-def test_a_closed_descriptor_is_named(run, handed_over):
+def test_a_closed_descriptor_is_told(run, handed_over):
     """LISTEN_FDS promises more than there are."""
     with listening() as sock:
         sockets = [sock] * handed_over
@@ -554,10 +554,7 @@ def test_a_closed_descriptor_is_named(run, handed_over):
         result = run_on(run, *sockets, env=env)
     assert result.returncode == os.EX_UNAVAILABLE
     [line] = result.stderr.splitlines()
-    # Something of echod's own may be there by then.
-    why = "(Bad file descriptor|Socket operation on non-socket)"
-    wrong = f"cannot serve descriptor {3 + handed_over}: {why}"
-    assert re.fullmatch(f"echod: LISTEN_FDS: {wrong}", line)
+    assert line == "echod: LISTEN_FDS must be a number of open descriptors"
 
 
 def test_33_sockets_are_too_many(run):
@@ -573,7 +570,7 @@ def test_a_wrong_number_of_sockets_is_told(run, number):
     with listening() as sock:
         result = run_on(run, sock, env={"LISTEN_FDS": number})
     assert result.returncode == os.EX_UNAVAILABLE
-    assert result.stderr == "echod: LISTEN_FDS must be a number of sockets\n"
+    assert result.stderr == "echod: LISTEN_FDS must be a number of open descriptors\n"
 
 
 @pytest.mark.parametrize("pid", ["1", "0", "", "x"])

@@ -164,6 +164,26 @@ unused_slots_are_not_looked_at(void **state)
 	assert_int_equal(scoreboard_leaving(board, 0), SIZE_MAX);
 }
 
+/* A broken child may write what it likes. */
+static void
+stray_bits_are_nobody(void **state)
+{
+	struct slot *slot[N];
+	uint64_t *word;
+	size_t i = 0, n = 0;
+
+	(void)state;
+	take_all(slot);
+	word = (uint64_t *)((uintptr_t)slot[0] & ~(uintptr_t)4095);
+	*word = UINT64_MAX;
+	while ((i = scoreboard_leaving(board, i)) != SIZE_MAX) {
+		assert_int_equal(i, n);
+		i++, n++;
+	}
+	assert_int_equal(n, 63);
+	assert_int_equal(scoreboard_leaving(board, 0), SIZE_MAX);
+}
+
 static void
 lack_of_memory_is_told(void **state)
 {
@@ -189,6 +209,8 @@ main(void)
 		    goodbye_of_the_one_before_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    unused_slots_are_not_looked_at, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    stray_bits_are_nobody, setup, teardown),
 		cmocka_unit_test(lack_of_memory_is_told),
 	};
 

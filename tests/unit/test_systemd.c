@@ -7,6 +7,7 @@
 #include "echod/systemd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +195,8 @@ sockets_are_counted(void **state)
 		{ "0", "", 0 },
 		{ "1", "", 1 },
 		{ "3", "", 3 },
-		{ "2147483644", "", 2147483644 }, /* plus 3 is an int, too */
+		{ "500", "", -1 }, /* they are not open */
+		{ "2147483644", "", -1 },
 		{ "2147483645", "", -1 },
 		{ "99999999999999999999", "", -1 },
 		{ "-1", "", -1 },
@@ -215,6 +217,9 @@ sockets_are_counted(void **state)
 	};
 
 	(void)state;
+	for (int fd = SYSTEMD_FDS_START; fd < SYSTEMD_FDS_START + 3; fd++)
+		if (fcntl(fd, F_GETFD) == -1)
+			assert_int_equal(dup2(STDIN_FILENO, fd), fd);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		char pid[16];
 
@@ -410,7 +415,8 @@ the_watchdog_is_fed_twice_as_often(void **state)
 		int64_t want; /* 0: no watchdog */
 	} rows[] = {
 		{ "30000000", 15 * CLOCK_SECOND },
-		{ "1", 500 },
+		{ "3000", 1500 * CLOCK_MICROSECOND },
+		{ "1", CLOCK_MILLISECOND }, /* never a spin */
 		{ "9223372036854775", INT64_C(9223372036854775000) / 2 },
 		{ "9223372036854776", 0 },
 		{ "99999999999999999999", 0 },
