@@ -124,7 +124,9 @@ drop_capabilities(void)
 	struct __user_cap_header_struct header = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {
+		{ 0 },
+	};
 
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1 ||
 	    syscall(SYS_capget, &header, sets) == -1)
@@ -149,7 +151,9 @@ privilege_is_stuck(void)
 	struct __user_cap_header_struct header = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {
+		{ 0 },
+	};
 
 	return geteuid() != 0 && syscall(SYS_capget, &header, sets) == 0 &&
 	    has_capabilities(sets) && syscall(SYS_capset, &header, sets) == -1;
