@@ -2,8 +2,9 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <sys/mman.h>
+
+#include "echod/memory.h"
 
 /* A page, or a part of one where pages are larger. */
 enum { GROUP_SIZE = 4096, SLOTS = GROUP_SIZE / sizeof(struct slot) - 1 };
@@ -25,7 +26,7 @@ struct scoreboard {
 struct scoreboard *
 scoreboard_new(size_t n)
 {
-	struct scoreboard *b = calloc(1, sizeof(*b));
+	struct scoreboard *b = memory_new(sizeof(*b));
 
 	if (b == NULL)
 		return NULL;
@@ -33,7 +34,7 @@ scoreboard_new(size_t n)
 	b->group = mmap(NULL, b->ngroups * sizeof(struct group),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (b->group == MAP_FAILED) {
-		free(b);
+		memory_free(b, sizeof(*b));
 		return NULL;
 	}
 	return b;
@@ -45,7 +46,7 @@ scoreboard_free(struct scoreboard *b)
 	if (b == NULL)
 		return;
 	munmap(b->group, b->ngroups * sizeof(struct group));
-	free(b);
+	memory_free(b, sizeof(*b));
 }
 
 static uint64_t

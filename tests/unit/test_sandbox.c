@@ -118,6 +118,7 @@ static struct {
 	int file;
 	char *page;
 	pid_t victim; /* a process that is not the child's */
+	struct slot *slot; /* of a scoreboard */
 } have;
 
 static void
@@ -167,6 +168,11 @@ prepare(void)
 	have.page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(have.page != MAP_FAILED);
+
+	struct scoreboard *board = scoreboard_new(1);
+
+	must(board != NULL);
+	have.slot = scoreboard_take(board, 0);
 }
 
 static void
@@ -910,22 +916,18 @@ can_write_text(void)
 static bool
 can_serve(bool stop)
 {
-	struct scoreboard *board = scoreboard_new(1);
-	struct slot *slot = board != NULL ? scoreboard_take(board, 0) : NULL;
-	const pid_t pid = slot != NULL ? fork() : -1;
+	const pid_t pid = fork();
 	char text[8], why[SESSION_REASON_SIZE];
 	int status;
 
 	if (pid == 0)
 		session_run(&(struct session){
 		    .client = have.client,
-		    .slot = slot,
+		    .slot = have.slot,
 		    .waiting = &have.waiting,
 		    .grace = 1,
 		});
 	close(have.client);
-	if (pid == -1)
-		return false;
 	if (write(have.peer, "hello", 5) != 5 ||
 	    read(have.peer, text, sizeof(text)) != 5)
 		return false;
