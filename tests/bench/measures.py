@@ -101,7 +101,8 @@ def crowd(server, sizes):
     """More and more clients that stay: what each costs, and what one more does."""
     figures = {"refused": 0, "late": 0, "seconds": 0}
     seated = 0
-    start = proc.settled()
+    proc.forget_the_past()
+    start, begun = proc.settled(), proc.accounted()
     with Load(sizes.load, server.port) as load:
         for level in sizes.levels:
             used = start - proc.available()
@@ -116,6 +117,7 @@ def crowd(server, sizes):
                 break
             if level >= 1000:  # of few, it is lost in the noise
                 figures["memory"] = (start - proc.settled()) / level
+                figures["accounted"] = (proc.accounted() - begun) / level
             held = len(proc.children(server.pid))
             figures[f"cost{level}"], _ = cost(server, sizes.per_level, held)
         figures["served"] = load("ask", 64)["served"]

@@ -53,12 +53,32 @@ def mappings(pid):
     return len(Path(f"/proc/{pid}/maps").read_text().splitlines())
 
 
+def _meminfo(*names):
+    """The sum of these lines of /proc/meminfo, in KiB."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.partition(":")[0] in names)
+
+
 def available():
     """KiB of memory that the machine has to give."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1])
-    raise Failed("no MemAvailable")
+    return _meminfo("MemAvailable")
+
+
+def accounted():
+    """KiB of what processes and their sockets are made of.
+
+    MemAvailable also has what the kernel keeps of the processes before.
+    """
+    return _meminfo("AnonPages", "Shmem", "Slab", "KernelStack", "PageTables")
+
+
+def forget_the_past():
+    """Have the kernel give back what it keeps of those who are gone, if we may."""
+    for shrink in Path("/sys/kernel/slab").glob("*/shrink"):
+        try:
+            shrink.write_text("1")
+        except OSError:
+            return
 
 
 def settled():
