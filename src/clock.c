@@ -11,6 +11,12 @@ clock_now(void)
 	return ts.tv_sec * CLOCK_SECOND + ts.tv_nsec;
 }
 
+int64_t
+clock_earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 void
 clock_pause(int64_t ns)
 {

@@ -38,12 +38,6 @@ close_doors(struct server *s)
 	}
 }
 
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 static void
 wait_for_all(struct server *s, int64_t deadline)
 {
@@ -56,8 +50,8 @@ wait_for_all(struct server *s, int64_t deadline)
 		if (clients_count(s->clients) == 0)
 			return;
 		server_wait(s, 0, at,
-		    earlier(
-			deadline, earlier(s->look_next, s->sd->alive_next)));
+		    clock_earlier(deadline,
+			clock_earlier(s->look_next, s->sd->alive_next)));
 	}
 }
 

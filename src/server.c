@@ -92,17 +92,15 @@ static void
 tell_status(struct server *s, int64_t at)
 {
 	char text[METRICS_BRIEF_SIZE], status[SYSTEMD_STATUS_SIZE];
-	const struct metrics m = {
-		.active = clients_count(s->clients),
-		.accepted = s->metrics.accepted,
-		.too_many = s->metrics.too_many,
-		.too_fast = s->metrics.too_fast,
-	};
 
 	if (!s->stale_status || at < s->status_next)
 		return;
 	s->stale_status = false;
 	s->status_next = at + STATUS_INTERVAL;
+
+	struct metrics m = s->metrics; /* without bytes: nobody asks */
+
+	m.active = clients_count(s->clients);
 	metrics_brief(&m, text);
 	if (s->backoff.pause != 0)
 		snprintf(status, sizeof(status), "%s; new ones wait: %s", text,
@@ -143,8 +141,7 @@ next_deadline(const struct server *s, int64_t at)
 	int64_t next = CLOCK_NEVER;
 
 	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
-		if (dues[i] < next)
-			next = dues[i];
+		next = clock_earlier(next, dues[i]);
 	return next;
 }
 

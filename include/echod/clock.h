@@ -14,6 +14,9 @@
 /* The time now, clock_gettime(2).  Cannot fail.  Async-signal-safe. */
 int64_t clock_now(void);
 
+/* The earlier of two times. */
+int64_t clock_earlier(int64_t a, int64_t b);
+
 /* Wait for ns, nanosleep(2); less if a signal comes. */
 void clock_pause(int64_t ns);
 

@@ -3,7 +3,11 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Where sanitizers report to, if there are any (but for UBSan of gcc). */
@@ -127,4 +131,51 @@ make_v6(const char *ip, uint32_t scope, uint16_t port)
 
 	assert_int_equal(inet_pton(AF_INET6, ip, &addr.in6.sin6_addr), 1);
 	return addr;
+}
+
+void
+expect_log(const char *what)
+{
+	const char *text = capture_text();
+
+	if (what == NULL && text[0] != '\0')
+		fail_aloud("logged: %s", text);
+	if (what != NULL && strstr(text, what) == NULL)
+		fail_aloud("no '%s' was logged, but '%s'", what, text);
+}
+
+static void
+set_segment(int fd, int segment)
+{
+	if (segment != 0)
+		assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG,
+				     &segment, sizeof(segment)),
+		    0);
+}
+
+void
+tcp_pair(int pair[2], int segment)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	const int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_not_equal(listener, -1);
+	assert_int_equal(
+	    bind(listener, (const struct sockaddr *)&addr, len), 0);
+	set_segment(listener, segment);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(
+	    getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	pair[1] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_not_equal(pair[1], -1);
+	set_segment(pair[1], segment);
+	assert_int_equal(
+	    connect(pair[1], (const struct sockaddr *)&addr, len), 0);
+	pair[0] = accept(listener, NULL, NULL);
+	assert_int_not_equal(pair[0], -1);
+	close(listener);
 }

@@ -28,6 +28,10 @@ int capture_setup(void **state);
 int capture_teardown(void **state);
 const char *capture_text(void);
 
+/* Whether what has come since has what in it; NULL: whether nothing has come.
+ */
+void expect_log(const char *what);
+
 /* fail_msg(), which would go to the file, too. */
 #define fail_aloud(...)                                                        \
 	do {                                                                   \
@@ -37,6 +41,12 @@ const char *capture_text(void);
 
 /* How many descriptors this process has. */
 size_t count_descriptors(void);
+
+/*
+ * Two ends of a TCP connection over loopback, pair[0] the accepted one; with
+ * segments of so many bytes at most, 0: of the usual size.
+ */
+void tcp_pair(int pair[2], int segment);
 
 /* Addresses of text, which is right, and a port in host order. */
 struct address make_v4(const char *ip, uint16_t port);

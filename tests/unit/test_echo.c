@@ -334,46 +334,16 @@ errors_are_classified(void **state)
 
 enum kind { PIPES, LOCAL, TCP };
 
+/*
+ * With the loopback's segments of 64 KiB a small buffer has no room for one,
+ * and TCP waits 200 ms each time in the hope of more.
+ */
+enum { SEGMENT = 512 };
+
 struct wire {
 	int in, out; /* echo()'s; the same for a socket */
 	int to, from; /* the peer's, of the same kind, non-blocking */
 };
-
-static void
-tcp_pair(int pair[2])
-{
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t len = sizeof(addr);
-	const int listener = socket(AF_INET, SOCK_STREAM, 0);
-	const int segment = 512;
-
-	assert_int_not_equal(listener, -1);
-	assert_int_equal(
-	    bind(listener, (const struct sockaddr *)&addr, len), 0);
-	/*
-	 * With the loopback's segments of 64 KiB a small buffer has no room for
-	 * one, and TCP waits 200 ms each time in the hope of more.
-	 */
-	assert_int_equal(setsockopt(listener, IPPROTO_TCP, TCP_MAXSEG, &segment,
-			     sizeof(segment)),
-	    0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(
-	    getsockname(listener, (struct sockaddr *)&addr, &len), 0);
-	pair[1] = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_not_equal(pair[1], -1);
-	assert_int_equal(setsockopt(pair[1], IPPROTO_TCP, TCP_MAXSEG, &segment,
-			     sizeof(segment)),
-	    0);
-	assert_int_equal(
-	    connect(pair[1], (const struct sockaddr *)&addr, len), 0);
-	pair[0] = accept(listener, NULL, NULL);
-	assert_int_not_equal(pair[0], -1);
-	close(listener);
-}
 
 static struct wire
 make_wire(enum kind kind)
@@ -392,7 +362,7 @@ make_wire(enum kind kind)
 		w = (struct wire){ pair[0], pair[0], pair[1], pair[1] };
 		break;
 	case TCP:
-		tcp_pair(pair);
+		tcp_pair(pair, SEGMENT);
 		w = (struct wire){ pair[0], pair[0], pair[1], pair[1] };
 		break;
 	}

@@ -169,18 +169,6 @@ teardown(void **state)
 	return capture_teardown(state);
 }
 
-/* Whether the log of now has what; it is gone then. */
-static void
-expect_log(const char *what)
-{
-	const char *text = capture_text();
-
-	if (what == NULL && text[0] != '\0')
-		fail_aloud("logged: %s", text);
-	if (what != NULL && strstr(text, what) == NULL)
-		fail_aloud("no '%s' was logged, but '%s'", what, text);
-}
-
 enum { SPECS_MAX = 16 };
 
 /* A config of specs, which are separated by blanks. */

@@ -91,31 +91,6 @@ struct running {
 	int client; /* this end */
 };
 
-static void
-tcp_pair(int pair[2])
-{
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t len = sizeof(addr);
-	const int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_not_equal(listener, -1);
-	assert_int_equal(
-	    bind(listener, (const struct sockaddr *)&addr, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(
-	    getsockname(listener, (struct sockaddr *)&addr, &len), 0);
-	pair[1] = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_not_equal(pair[1], -1);
-	assert_int_equal(
-	    connect(pair[1], (const struct sockaddr *)&addr, len), 0);
-	pair[0] = accept(listener, NULL, NULL);
-	assert_int_not_equal(pair[0], -1);
-	close(listener);
-}
-
 /* Start one with an idle timeout, in ms, for a client that has sent early. */
 static struct running
 start_with(int idle, const char *early)
@@ -124,7 +99,7 @@ start_with(int idle, const char *early)
 	struct running s;
 	int pair[2];
 
-	tcp_pair(pair);
+	tcp_pair(pair, 0);
 	assert_int_equal(
 	    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)), 0);
 	assert_int_equal(

@@ -99,18 +99,6 @@ teardown(void **state)
 	return capture_teardown(state);
 }
 
-/* Whether the log of now has what; it is gone then. */
-static void
-expect_log(const char *what)
-{
-	const char *text = capture_text();
-
-	if (what == NULL && text[0] != '\0')
-		fail_aloud("logged: %s", text);
-	if (what != NULL && strstr(text, what) == NULL)
-		fail_aloud("no '%s' was logged, but '%s'", what, text);
-}
-
 /* Be the service manager at name, and say so. */
 static void
 manage(const char *name)
