@@ -28,14 +28,15 @@ def test_the_filter_is_in_force(start):
             assert procfs.status(pid)["Seccomp"] == "2"
 
 
-# By number: not every function is in a static echod, syscall(2) is.
+# By number: not every function is in a static echod, syscall(2) is.  No strings: for
+# them gdb has the child allocate memory, which it cannot on every processor.
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's calls only")
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param('2, "/etc/passwd", 0', id="open"),
+        pytest.param("2, 0, 0", id="open"),
         pytest.param("41, 2, 1, 0", id="socket"),
-        pytest.param('59, "/bin/sh", 0, 0', id="execve"),
+        pytest.param("59, 0, 0, 0", id="execve"),
         pytest.param("62, 1, 10", id="kill"),
         pytest.param("101, 16, 1, 0, 0", id="ptrace"),
         pytest.param("9, 0, 4096, 5, 0x22, -1, 0", id="mmap"),
