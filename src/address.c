@@ -143,27 +143,83 @@ address_format(const struct address *addr, char text[static ADDRESS_TEXT_SIZE])
 	return text;
 }
 
+/* The address, an IPv4 one as an IPv4-mapped one. */
+static struct in6_addr
+unified(const struct address *addr)
+{
+	struct in6_addr all = { 0 };
+
+	if (addr->sa.sa_family != AF_INET)
+		return addr->in6.sin6_addr;
+	all.s6_addr[10] = all.s6_addr[11] = 0xff;
+	memcpy(&all.s6_addr[12], &addr->in.sin_addr, 4);
+	return all;
+}
+
+/* Its first bits; the others are zero. */
+static struct in6_addr
+first_bits(struct in6_addr addr, int n)
+{
+	for (int i = 0; i < 16; i++) {
+		const int bits = n - 8 * i; /* of this byte, that count */
+
+		if (bits < 8)
+			addr.s6_addr[i] &= bits > 0 ? 0xff << (8 - bits) : 0;
+	}
+	return addr;
+}
+
 struct in6_addr
 address_source(const struct address *addr, int prefix)
 {
-	struct in6_addr source = { 0 };
-	struct in_addr in;
+	const struct in6_addr all = unified(addr);
 
-	if (addr->sa.sa_family == AF_INET || mapped(addr, &in)) {
-		if (addr->sa.sa_family == AF_INET)
-			in = addr->in.sin_addr;
-		source.s6_addr[10] = source.s6_addr[11] = 0xff;
-		memcpy(&source.s6_addr[12], &in, sizeof(in));
-		return source;
-	}
-	source = addr->in6.sin6_addr;
-	for (int i = 0; i < 16; i++) {
-		const int bits = prefix - 8 * i; /* of this byte, that count */
+	return IN6_IS_ADDR_V4MAPPED(&all) ? all : first_bits(all, prefix);
+}
 
-		if (bits < 8)
-			source.s6_addr[i] &= bits > 0 ? 0xff << (8 - bits) : 0;
-	}
-	return source;
+const char *
+address_parse_network(const char *text, struct network *net)
+{
+	const char *slash = strchr(text, '/');
+	const size_t len =
+	    slash != NULL ? (size_t)(slash - text) : strlen(text);
+	struct address addr = { 0 };
+	char ip[INET6_ADDRSTRLEN];
+	long long bits;
+
+	if (len >= sizeof(ip))
+		return "it is no IP address";
+	memcpy(ip, text, len);
+	ip[len] = '\0';
+	if (inet_pton(AF_INET, ip, &addr.in.sin_addr) == 1)
+		addr.sa.sa_family = AF_INET;
+	else if (inet_pton(AF_INET6, ip, &addr.in6.sin6_addr) == 1)
+		addr.sa.sa_family = AF_INET6;
+	else
+		return "it is no IP address";
+
+	const int size = addr.sa.sa_family == AF_INET ? 32 : 128;
+
+	bits = size;
+	if (slash != NULL && !number_parse(slash + 1, 0, size, &bits))
+		return size == 32 ? "after the slash must be 0 to 32 bits"
+				  : "after the slash must be 0 to 128 bits";
+	net->bits = (int)bits + 128 - size;
+	net->net = unified(&addr);
+
+	const struct in6_addr first = first_bits(net->net, net->bits);
+
+	if (!IN6_ARE_ADDR_EQUAL(&first, &net->net))
+		return "its address has bits beyond those before the slash";
+	return NULL;
+}
+
+bool
+address_in_network(const struct address *addr, const struct network *net)
+{
+	const struct in6_addr first = first_bits(unified(addr), net->bits);
+
+	return IN6_ARE_ADDR_EQUAL(&first, &net->net);
 }
 
 char *
@@ -196,6 +252,19 @@ address_is_wildcard(const struct address *addr)
 	return addr->sa.sa_family == AF_INET
 	    ? addr->in.sin_addr.s_addr == htonl(INADDR_ANY)
 	    : IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+bool
+address_is_group(const struct address *addr)
+{
+	struct in_addr in;
+
+	if (addr->sa.sa_family == AF_INET)
+		in = addr->in.sin_addr;
+	else if (!mapped(addr, &in))
+		return IN6_IS_ADDR_MULTICAST(&addr->in6.sin6_addr);
+	return IN_MULTICAST(ntohl(in.s_addr)) ||
+	    in.s_addr == htonl(INADDR_BROADCAST);
 }
 
 bool

@@ -28,6 +28,12 @@ struct address {
 	};
 };
 
+/* The addresses that begin with bits of net; those of IPv4 are mapped ones. */
+struct network {
+	struct in6_addr net;
+	int bits; /* 0 to 128 */
+};
+
 /* Where to listen, as written: not yet resolved. */
 struct address_spec {
 	char host[ADDRESS_HOST_SIZE]; /* empty: every interface */
@@ -50,6 +56,16 @@ const char *address_parse(const char *text, struct address_spec *spec);
 uint16_t address_parse_port(const char *text);
 
 /*
+ * Read a network, "192.0.2.0/24" or "2001:db8::/32" (RFC 4632, RFC 4291), or a
+ * single address.  Returns NULL, or the reason (a static string) why text is
+ * none, such as bits beyond its prefix; then *net is undefined.
+ */
+const char *address_parse_network(const char *text, struct network *net);
+
+/* Whether addr is of that network; an IPv4-mapped address is an IPv4 one. */
+bool address_in_network(const struct address *addr, const struct network *net);
+
+/*
  * Write addr as a person types it, "192.0.2.7:50312" or
  * "[2001:db8::7%2]:50312". An IPv4-mapped address is written as IPv4.  Scopes
  * are numbers: their names cannot be asked for without a system call.  Returns
@@ -63,6 +79,9 @@ uint16_t address_port(const struct address *addr);
 
 /* Whether addr is its family's "every interface". */
 bool address_is_wildcard(const struct address *addr);
+
+/* Whether addr is a multicast group, or IPv4's 255.255.255.255. */
+bool address_is_group(const struct address *addr);
 
 /*
  * The source that addr counts under: its IPv4 address, as an IPv4-mapped IPv6

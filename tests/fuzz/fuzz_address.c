@@ -37,6 +37,28 @@ check_parse(const char *text)
 	assert(again.port == spec.port);
 }
 
+/* A network is taken in its written form, and has its own first address. */
+static void
+check_parse_network(const char *text)
+{
+	char written[NETWORK_TEXT_SIZE];
+	struct network net, again;
+
+	memset(&net, 0xff, sizeof(net));
+
+	const char *bad = address_parse_network(text, &net);
+
+	if (bad != NULL) {
+		assert(bad[0] != '\0' && strchr(bad, '\n') == NULL);
+		return;
+	}
+	check_network(&net);
+	assert(address_parse_network(write_network(&net, written), &again) ==
+	    NULL);
+	assert(memcmp(&net.net, &again.net, sizeof(net.net)) == 0);
+	assert(net.bits == again.bits);
+}
+
 /* The services are echod's own and support.c's. */
 static uint16_t
 port_of(const char *text)
@@ -155,6 +177,26 @@ check_source(const struct address *addr, int prefix)
 	assert(same(&source, &again));
 }
 
+/* A network of its first bits has it, but not the one with one of them turned.
+ */
+static void
+check_membership(const struct address *addr, int bits, int bit)
+{
+	struct network net = { .net = ip_of(addr), .bits = bits };
+	struct address other = {
+		.len = sizeof(other.in6),
+		.in6 = { .sin6_family = AF_INET6, .sin6_addr = net.net },
+	};
+
+	for (int i = bits; i < BITS; i++)
+		net.net.s6_addr[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+	assert(address_in_network(addr, &net));
+	assert(address_in_network(&other, &net));
+	assert(address_is_group(addr) == address_is_group(&other));
+	other.in6.sin6_addr.s6_addr[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+	assert(address_in_network(&other, &net) == (bit >= bits));
+}
+
 /* Flip one bit of an IPv6 address: that matters where it should. */
 static void
 check_bit(const struct address *addr, int prefix, int bit)
@@ -206,6 +248,7 @@ check_address(const struct bytes *bytes)
 	check_format(&addr);
 	check_source(&addr, prefix);
 	check_bit(&addr, prefix, bytes->bit % BITS);
+	check_membership(&addr, bytes->prefix % (BITS + 1), bytes->bit % BITS);
 }
 
 int
@@ -219,6 +262,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	check_parse(text);
+	check_parse_network(text);
 	assert(address_parse_port(text) == port_of(text));
 	free(text);
 	if (size >= sizeof(bytes)) {

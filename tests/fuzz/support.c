@@ -59,3 +59,34 @@ write_spec(const struct address_spec *spec, char text[static SPEC_TEXT_SIZE])
 	    port);
 	return text;
 }
+
+void
+check_network(const struct network *net)
+{
+	const struct address first = {
+		.len = sizeof(first.in6),
+		.in6 = { .sin6_family = AF_INET6, .sin6_addr = net->net },
+	};
+
+	assert(net->bits >= 0 && net->bits <= 128);
+	assert(address_in_network(&first, net));
+	/* Beyond the prefix there is nothing; each bit before it counts. */
+	for (int i = 0; i < 128; i++) {
+		struct address other = first;
+
+		other.in6.sin6_addr.s6_addr[i / 8] ^= (uint8_t)(0x80 >> i % 8);
+		assert(address_in_network(&other, net) == (i >= net->bits));
+		if (i >= net->bits)
+			assert((net->net.s6_addr[i / 8] & 0x80 >> i % 8) == 0);
+	}
+}
+
+char *
+write_network(const struct network *net, char text[static NETWORK_TEXT_SIZE])
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	assert(inet_ntop(AF_INET6, &net->net, ip, sizeof(ip)) == ip);
+	snprintf(text, NETWORK_TEXT_SIZE, "%s/%d", ip, net->bits);
+	return text;
+}

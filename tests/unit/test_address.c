@@ -1,5 +1,6 @@
 /*
- * Addresses: every way to write one, and how a peer is written.
+ * Addresses: every way to write one, and how a peer is written; networks, and
+ * who is in them.
  */
 #include "echod/address.h"
 
@@ -416,6 +417,267 @@ wildcard_is_every_interface(void **state)
 }
 
 static void
+groups_are_told_from_hosts(void **state)
+{
+	static const struct form rows[] = {
+		{ AF_INET, "224.0.0.0", 0, 7, "yes" },
+		{ AF_INET, "224.0.0.1", 0, 0, "yes" },
+		{ AF_INET, "239.255.255.255", 0, 7, "yes" },
+		{ AF_INET, "255.255.255.255", 0, 7, "yes" },
+		{ AF_INET6, "ff00::", 0, 7, "yes" },
+		{ AF_INET6, "ff02::1", 2, 7, "yes" },
+		{ AF_INET6, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 0, 7,
+		    "yes" },
+		{ AF_INET6, "::ffff:224.0.0.1", 0, 7, "yes" },
+		{ AF_INET6, "::ffff:255.255.255.255", 0, 7, "yes" },
+		{ AF_INET, "0.0.0.0", 0, 7, "" },
+		{ AF_INET, "127.0.0.1", 0, 7, "" },
+		{ AF_INET, "1.0.0.224", 0, 7, "" },
+		{ AF_INET, "223.255.255.255", 0, 7, "" },
+		{ AF_INET, "240.0.0.0", 0, 7, "" },
+		{ AF_INET, "255.255.255.254", 0, 7, "" },
+		{ AF_INET, "192.0.2.255", 0, 7, "" }, /* only its net knows */
+		{ AF_INET6, "::", 0, 7, "" },
+		{ AF_INET6, "::1", 0, 7, "" },
+		{ AF_INET6, "feff::1", 0, 7, "" },
+		{ AF_INET6, "fe80::1", 2, 7, "" },
+		{ AF_INET6, "::ffff:192.0.2.7", 0, 7, "" },
+		{ AF_INET6, "::224.0.0.1", 0, 7, "" },
+		{ AF_INET6, "ff::", 0, 7, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct address addr = make(&rows[i]);
+
+		if (address_is_group(&addr) != (rows[i].text[0] != '\0'))
+			fail_msg("%s", rows[i].ip);
+	}
+}
+
+/*
+ * Networks.
+ */
+
+static struct network
+make_network(const char *text)
+{
+	struct network net;
+
+	memset(&net, 0xff, sizeof(net));
+
+	const char *bad = address_parse_network(text, &net);
+
+	if (bad != NULL)
+		fail_msg("'%s': %s", text, bad);
+	return net;
+}
+
+static void
+networks_are_read(void **state)
+{
+	static const struct {
+		const char *text, *net;
+		int bits;
+	} rows[] = {
+		{ "0.0.0.0/0", "::ffff:0.0.0.0", 96 },
+		{ "128.0.0.0/1", "::ffff:128.0.0.0", 97 },
+		{ "10.0.0.0/8", "::ffff:10.0.0.0", 104 },
+		{ "192.0.2.0/24", "::ffff:192.0.2.0", 120 },
+		{ "192.0.2.128/25", "::ffff:192.0.2.128", 121 },
+		{ "192.0.2.6/31", "::ffff:192.0.2.6", 127 },
+		{ "192.0.2.7/32", "::ffff:192.0.2.7", 128 },
+		{ "192.0.2.7", "::ffff:192.0.2.7", 128 },
+		{ "0.0.0.0", "::ffff:0.0.0.0", 128 },
+		{ "255.255.255.255", "::ffff:255.255.255.255", 128 },
+		{ "::/0", "::", 0 },
+		{ "8000::/1", "8000::", 1 },
+		{ "2001:db8::/32", "2001:db8::", 32 },
+		{ "2001:DB8:0:0:1::/80", "2001:db8:0:0:1::", 80 },
+		{ "fe80::/10", "fe80::", 10 },
+		{ "::1/128", "::1", 128 },
+		{ "::1", "::1", 128 },
+		{ "::", "::", 128 },
+		{ "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", 128 },
+		/* IPv4 written as IPv6: the bits are counted as written */
+		{ "::ffff:192.0.2.0/120", "::ffff:192.0.2.0", 120 },
+		{ "::ffff:0:0/96", "::ffff:0.0.0.0", 96 },
+		{ "::ffff:192.0.2.7", "::ffff:192.0.2.7", 128 },
+		/* the longest that is one */
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128",
+		    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128 },
+		/* numbers are read as those of options are */
+		{ "192.0.2.0/024", "::ffff:192.0.2.0", 120 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct network net = make_network(rows[i].text);
+		struct in6_addr want;
+
+		assert_int_equal(inet_pton(AF_INET6, rows[i].net, &want), 1);
+		if (memcmp(&net.net, &want, sizeof(want)) != 0 ||
+		    net.bits != rows[i].bits)
+			fail_msg("'%s' has %d bits", rows[i].text, net.bits);
+	}
+}
+
+static void
+no_networks_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *reason; /* a part of it */
+	} rows[] = {
+		{ "", "IP address" },
+		{ "/", "IP address" },
+		{ "/24", "IP address" },
+		{ "x", "IP address" },
+		{ "localhost", "IP address" },
+		{ "localhost/24", "IP address" },
+		{ " 192.0.2.0/24", "IP address" },
+		{ "192.0.2.0 /24", "IP address" },
+		{ "192.0.2/24", "IP address" },
+		{ "192.0.2.0.0/24", "IP address" },
+		{ "192.0.2.256", "IP address" },
+		{ "0xc0.0.2.7", "IP address" },
+		{ "010.0.0.0/8", "IP address" },
+		{ "3221225991", "IP address" },
+		{ "[::1]", "IP address" },
+		{ "[::1]/128", "IP address" },
+		{ "::1%lo", "IP address" },
+		{ "fe80::%1/64", "IP address" },
+		{ "::g/16", "IP address" },
+		{ "192.0.2.7:50312", "IP address" },
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2555", "IP " },
+		{ "11111111111111111111111111111111111111111111111111111111/8",
+		    "IP address" },
+		/* bits */
+		{ "192.0.2.0/", "0 to 32 bits" },
+		{ "192.0.2.0/33", "0 to 32 bits" },
+		{ "192.0.2.0/120", "0 to 32 bits" },
+		{ "192.0.2.0/-1", "0 to 32 bits" },
+		{ "192.0.2.0/+8", "0 to 32 bits" },
+		{ "192.0.2.0/ 24", "0 to 32 bits" },
+		{ "192.0.2.0/24 ", "0 to 32 bits" },
+		{ "192.0.2.0/24/24", "0 to 32 bits" },
+		{ "192.0.2.0//24", "0 to 32 bits" },
+		{ "192.0.2.0/x", "0 to 32 bits" },
+		{ "192.0.2.0/0x18", "0 to 32 bits" },
+		{ "192.0.2.0/255.255.255.0", "0 to 32 bits" },
+		{ "192.0.2.0/4294967320", "0 to 32 bits" }, /* 24 mod 2^32 */
+		{ "::/", "0 to 128 bits" },
+		{ "::/129", "0 to 128 bits" },
+		{ "2001:db8::/-1", "0 to 128 bits" },
+		{ "2001:db8::/32x", "0 to 128 bits" },
+		/* an address where a network is meant, or a slip */
+		{ "192.0.2.7/24", "beyond" },
+		{ "192.0.2.1/0", "beyond" },
+		{ "192.0.2.7/31", "beyond" },
+		{ "128.0.0.0/0", "beyond" },
+		{ "2001:db8::1/32", "beyond" },
+		{ "2001:db8::/31x", "0 to 128 bits" },
+		{ "2001:db8::/28", "beyond" },
+		{ "::1/127", "beyond" },
+		{ "::ffff:192.0.2.0/24", "beyond" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct network net;
+		const char *bad = address_parse_network(rows[i].text, &net);
+
+		if (bad == NULL)
+			fail_msg("'%s' is taken", rows[i].text);
+		if (strstr(bad, rows[i].reason) == NULL)
+			fail_msg("'%s': %s", rows[i].text, bad);
+	}
+}
+
+static void
+networks_have_their_addresses(void **state)
+{
+	static const struct {
+		const char *net, *ip;
+		bool in;
+	} rows[] = {
+		{ "192.0.2.0/24", "192.0.2.0", true },
+		{ "192.0.2.0/24", "192.0.2.7", true },
+		{ "192.0.2.0/24", "192.0.2.255", true },
+		{ "192.0.2.0/24", "192.0.1.255", false },
+		{ "192.0.2.0/24", "192.0.3.0", false },
+		{ "192.0.2.128/25", "192.0.2.127", false },
+		{ "192.0.2.128/25", "192.0.2.128", true },
+		{ "192.0.2.7", "192.0.2.7", true },
+		{ "192.0.2.7", "192.0.2.6", false },
+		{ "192.0.2.7/32", "192.0.2.7", true },
+		{ "0.0.0.0/0", "0.0.0.0", true },
+		{ "0.0.0.0/0", "255.255.255.255", true },
+		{ "2001:db8::/32", "2001:db8::", true },
+		{ "2001:db8::/32", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+		    true },
+		{ "2001:db8::/32", "2001:db7:ffff::", false },
+		{ "2001:db8::/32", "2001:db9::", false },
+		{ "2001:db8::/61", "2001:db8:0:7::1", true },
+		{ "2001:db8::/61", "2001:db8:0:8::1", false },
+		{ "::1", "::1", true },
+		{ "::1", "::2", false },
+		/* IPv4 on a socket of IPv6 is IPv4 */
+		{ "192.0.2.0/24", "::ffff:192.0.2.7", true },
+		{ "192.0.2.0/24", "::ffff:192.0.3.7", false },
+		{ "192.0.2.7", "::ffff:192.0.2.7", true },
+		{ "0.0.0.0/0", "::ffff:192.0.2.7", true },
+		{ "::ffff:192.0.2.0/120", "192.0.2.7", true },
+		{ "::ffff:192.0.2.0/120", "192.0.3.7", false },
+		/* but no IPv6 is */
+		{ "0.0.0.0/0", "::1", false },
+		{ "0.0.0.0/0", "::192.0.2.7", false },
+		{ "192.0.2.0/24", "2001:db8::7", false },
+		/* all that there is */
+		{ "::/0", "::", true },
+		{ "::/0", "2001:db8::7", true },
+		{ "::/0", "192.0.2.7", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct network net = make_network(rows[i].net);
+		const bool v6 = strchr(rows[i].ip, ':') != NULL;
+		/* Port and scope do not matter. */
+		const struct address addr = v6
+		    ? make_v6(rows[i].ip, 7, (uint16_t)(i * 1000))
+		    : make_v4(rows[i].ip, (uint16_t)(i * 1000));
+
+		if (address_in_network(&addr, &net) != rows[i].in)
+			fail_msg("%s and %s", rows[i].ip, rows[i].net);
+	}
+}
+
+/* Of each length: the address itself, and the ones with one bit turned. */
+static void
+every_bit_counts_as_it_should(void **state)
+{
+	static const char ip[] = "a5a5:5a5a:c3c3:3c3c:9696:6969:f0f0:0f0f";
+	const struct address addr = make_v6(ip, 0, 7);
+
+	(void)state;
+	for (int bits = 0; bits <= 128; bits++) {
+		struct network net = { .bits = bits };
+
+		for (int i = 0; i < bits; i++)
+			net.net.s6_addr[i / 8] |=
+			    addr.in6.sin6_addr.s6_addr[i / 8] & 0x80 >> i % 8;
+		assert_true(address_in_network(&addr, &net));
+		for (int i = 0; i < 128; i++) {
+			struct address other = addr;
+
+			other.in6.sin6_addr.s6_addr[i / 8] ^= 0x80 >> i % 8;
+			if (address_in_network(&other, &net) != (i >= bits))
+				fail_msg("bit %d of %d", i, bits);
+		}
+	}
+}
+
+static void
 equal_is_same_address_and_port(void **state)
 {
 	/* No two of these are the same socket. */
@@ -471,6 +733,11 @@ main(void)
 		cmocka_unit_test(format_is_what_a_person_types),
 		cmocka_unit_test(format_can_be_parsed_again),
 		cmocka_unit_test(wildcard_is_every_interface),
+		cmocka_unit_test(groups_are_told_from_hosts),
+		cmocka_unit_test(networks_are_read),
+		cmocka_unit_test(no_networks_are_refused),
+		cmocka_unit_test(networks_have_their_addresses),
+		cmocka_unit_test(every_bit_counts_as_it_should),
 		cmocka_unit_test(equal_is_same_address_and_port),
 	};
 
