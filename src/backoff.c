@@ -1,15 +1,12 @@
 #include "echod/backoff.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "echod/clock.h"
 
 #define PAUSE_MIN (10 * CLOCK_MILLISECOND)
 #define PAUSE_MAX (1 * CLOCK_SECOND)
 
 bool
-backoff_begin(struct backoff *b, int64_t at, const char *what, int error)
+backoff_begin(struct backoff *b, int64_t at)
 {
 	const bool first = b->pause == 0;
 
@@ -17,7 +14,6 @@ backoff_begin(struct backoff *b, int64_t at, const char *what, int error)
 	if (b->pause > PAUSE_MAX)
 		b->pause = PAUSE_MAX;
 	b->until = at + b->pause;
-	snprintf(b->why, sizeof(b->why), "%s: %s", what, strerror(error));
 	return first;
 }
 

@@ -71,9 +71,10 @@ clients_take(struct clients *cs, const struct address *peer, int64_t now)
 		return NULL;
 	}
 	c->peer = *peer;
-	c->since = now;
+	c->since = c->due = now;
 	c->pid = 0;
 	c->goodbyes = 0;
+	c->proxied = c->refused = false;
 	c->source = NULL;
 	return c;
 }
@@ -124,6 +125,14 @@ struct client *
 clients_unannounced(struct clients *cs)
 {
 	return TAILQ_FIRST(&cs->unannounced);
+}
+
+void
+clients_put_off(struct clients *cs, struct client *c, int64_t at)
+{
+	c->due = at;
+	TAILQ_REMOVE(&cs->unannounced, c, in_line);
+	TAILQ_INSERT_TAIL(&cs->unannounced, c, in_line);
 }
 
 void

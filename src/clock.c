@@ -1,5 +1,7 @@
 #include "echod/clock.h"
 
+#include <poll.h>
+#include <stddef.h>
 #include <time.h>
 
 int64_t
@@ -12,9 +14,31 @@ clock_now(void)
 }
 
 int64_t
+clock_date(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec;
+}
+
+int64_t
 clock_earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
+}
+
+void
+clock_wait(int64_t until, const sigset_t *mask)
+{
+	const int64_t now = clock_now();
+	const int64_t left = until > now ? until - now : 0;
+	const struct timespec ts = {
+		.tv_sec = left / CLOCK_SECOND,
+		.tv_nsec = left % CLOCK_SECOND,
+	};
+
+	(void)ppoll(NULL, 0, until == CLOCK_NEVER ? NULL : &ts, mask);
 }
 
 void

@@ -18,6 +18,8 @@ kill_children(struct server *s, int sig)
 
 	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
 		kill(c->pid, sig); /* not reaped yet, so it is still ours */
+	if (s->worker.pid != 0)
+		kill(s->worker.pid, sig);
 }
 
 /* Nobody new: neither those that come nor the one that is kept. */
@@ -45,12 +47,14 @@ wait_for_all(struct server *s, int64_t deadline)
 
 	while ((at = clock_now()) < deadline && signals_stop < 2) {
 		reap_ended(s);
-		server_answer(s, at);
+		worker_hear(s, at);
+		show_answer(s, at);
+		show_metrics(s, at);
 		systemd_alive(s->sd, at);
-		if (clients_count(s->clients) == 0)
+		if (!server_has_children(s))
 			return;
 		server_wait(s, 0, at,
-		    clock_earlier(deadline,
+		    clock_earlier(clock_earlier(deadline, show_metrics_next(s)),
 			clock_earlier(s->look_next, s->sd->alive_next)));
 	}
 }
@@ -75,5 +79,7 @@ drain(struct server *s)
 	s->cutting_off = true;
 	kill_children(s, SIGKILL);
 	reap_last(s);
+	worker_hear(s, clock_now());
+	event_refusals_held(&s->worker.refusals, s->worker.refusals.next);
 	log_info("stopped");
 }

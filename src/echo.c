@@ -1,16 +1,19 @@
 #include "echod/echo.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
 
-/* What an errno of read(2) or write(2) says about the peer. */
-static enum echo_end
-classify(int error)
+enum echo_end
+echo_why(int error)
 {
 	switch (error) {
 	case ECONNRESET:
@@ -44,6 +47,31 @@ read_some(int fd, void *buf, size_t size)
 		n = read(fd, buf, size);
 	while (n == -1 && errno == EINTR);
 	return n;
+}
+
+/*
+ * errno is EAGAIN: whether a timeout is why.  Else somebody who shares fd does
+ * not want to wait, and has set O_NONBLOCK; but we do.
+ */
+static bool
+has_timed_out(int fd, short events, int option)
+{
+	struct pollfd pfd = { .fd = fd, .events = events };
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+	const int flags = fcntl(fd, F_GETFL);
+
+	if (flags == -1 || (flags & O_NONBLOCK) == 0)
+		return true;
+	(void)getsockopt(fd, SOL_SOCKET, option, &tv, &len); /* if it is one */
+
+	const struct timespec ts = {
+		.tv_sec = tv.tv_sec,
+		.tv_nsec = tv.tv_usec * 1000,
+	};
+	const bool never = ts.tv_sec == 0 && ts.tv_nsec == 0;
+
+	return ppoll(&pfd, 1, never ? NULL : &ts, NULL) == 0;
 }
 
 /* How long nothing has moved. */
@@ -80,7 +108,9 @@ write_all(int fd, const char *buf, size_t len, _Atomic uint64_t *total,
 
 		if (n == -1) {
 			if (errno == EINTR ||
-			    (errno == EAGAIN && !is_stalled(stall, fd)))
+			    (errno == EAGAIN &&
+				(!has_timed_out(fd, POLLOUT, SO_SNDTIMEO) ||
+				    !is_stalled(stall, fd))))
 				continue;
 			return -1;
 		}
@@ -97,24 +127,24 @@ write_all(int fd, const char *buf, size_t len, _Atomic uint64_t *total,
 }
 
 enum echo_end
-echo(int in, int out, void *buf, size_t size, _Atomic uint64_t *total)
+echo(int in, int out, void *buf, size_t size, size_t held,
+    _Atomic uint64_t *total)
 {
 	struct stall stall = { 0 };
+	ssize_t n = (ssize_t)held;
 
 	for (;;) {
-		const ssize_t n = read_some(in, buf, size);
-
+		if (write_all(out, buf, (size_t)n, total, &stall) == -1)
+			return errno == EAGAIN ? ECHO_STALLED : echo_why(errno);
+		while ((n = read_some(in, buf, size)) == -1) {
+			if (errno != EAGAIN)
+				return echo_why(errno);
+			if (has_timed_out(in, POLLIN, SO_RCVTIMEO) &&
+			    is_stalled(&stall, out))
+				return ECHO_SILENT;
+		}
 		if (n == 0)
 			return ECHO_EOF;
-		if (n == -1) {
-			if (errno != EAGAIN)
-				return classify(errno);
-			if (is_stalled(&stall, out))
-				return ECHO_SILENT;
-			continue;
-		}
 		stall.ticks = 0;
-		if (write_all(out, buf, (size_t)n, total, &stall) == -1)
-			return errno == EAGAIN ? ECHO_STALLED : classify(errno);
 	}
 }

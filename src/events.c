@@ -43,11 +43,18 @@ event_refusal_due(struct refusals *r, int64_t at)
 }
 
 void
+event_refusals_hold(struct refusals *r, uint64_t n)
+{
+	r->held += n;
+}
+
+void
 event_refusals_held(struct refusals *r, int64_t at)
 {
 	if (r->held == 0 || at < r->next)
 		return;
-	log_info("refused %lu more in the meantime", r->held);
+	log_info("refused %" PRIu64 " more%s in the meantime", r->held,
+	    r->what != NULL ? r->what : "");
 	r->held = 0;
 	r->next = at + CLOCK_SECOND;
 }
@@ -68,4 +75,23 @@ event_refused_fast(const struct address *peer, const char *source, int limit)
 
 	log_info("refused %s: more than %d a second from %s",
 	    address_format(peer, text), limit, source);
+}
+
+void
+event_refused_datagram_fast(
+    const struct address *peer, const char *source, int limit)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_info("refused datagram from %s: more than %d a second from %s",
+	    address_format(peer, text), limit, source);
+}
+
+void
+event_refused_datagram_source(const struct address *peer)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_info("refused datagram from %s: echoes might go round for ever",
+	    address_format(peer, text));
 }

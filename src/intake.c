@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,9 @@ fork_session(struct server *s, struct client *c, int fd)
 		.since = c->since,
 		.idle = s->opt->idle_timeout,
 		.grace = s->opt->grace,
+		.proxied = c->proxied,
+		.limited = s->sources != NULL,
+		.parent = s->pid,
 	};
 	/* Without fork(3)'s care for what a child may not use anyway. */
 	const pid_t pid = _Fork();
@@ -86,18 +90,21 @@ admit(struct server *s, const struct address *peer, int64_t at,
     struct source **source)
 {
 	const struct options *opt = s->opt;
+	char text[ADDRESS_TEXT_SIZE];
+
+	*source = NULL;
+	if (s->sources == NULL)
+		return true;
+
 	const struct in6_addr net = address_source(peer, opt->ipv6_prefix);
 	const enum sources_verdict verdict =
 	    sources_knock(s->sources, &net, at, source);
-	char text[ADDRESS_TEXT_SIZE];
 
 	if (verdict == SOURCES_ADMIT)
 		return true;
 	server_changed(s);
-	if (verdict == SOURCES_MANY)
-		s->metrics.too_many++;
-	else
-		s->metrics.too_fast++;
+	s->metrics
+	    .refused[verdict == SOURCES_MANY ? REFUSED_MANY : REFUSED_FAST]++;
 	if (!event_refusal_due(&s->refusals, at))
 		return false;
 	address_format_source(&net, opt->ipv6_prefix, text);
@@ -108,14 +115,59 @@ admit(struct server *s, const struct address *peer, int64_t at,
 	return false;
 }
 
+/* Whether peer has to say by a PROXY header who it is there for. */
+static bool
+is_proxy(const struct options *opt, const struct address *peer)
+{
+	for (size_t i = 0; i < opt->nproxy; i++)
+		if (address_in_network(peer, &opt->proxy[i]))
+			return true;
+	return false;
+}
+
+void
+intake_introduce(struct server *s, struct client *c)
+{
+	struct address peer;
+
+	if (!scoreboard_hear(s->board, c->slot, &peer) || !c->proxied)
+		return;
+	c->proxied = false;
+	if (peer.len == 0) /* the proxy itself */
+		return;
+	c->peer = peer;
+	c->refused = !admit(s, &peer, clock_now(), &c->source);
+}
+
+void
+intake_introductions(struct server *s)
+{
+	size_t i = 0;
+
+	if (s->opt->nproxy == 0)
+		return;
+	while ((i = scoreboard_introduced(s->board, i)) != SIZE_MAX) {
+		struct client *c = clients_at(s->clients, i++);
+
+		if (c == NULL || c->pid == 0)
+			continue;
+		intake_introduce(s, c);
+		if (c->refused)
+			kill(c->pid, SIGKILL); /* not reaped, so still ours */
+		else
+			scoreboard_admit(s->board, i - 1);
+	}
+}
+
 /* A connection was accepted.  False: no more for now. */
 static bool
 receive(struct server *s, int fd, const struct address *peer)
 {
 	const int64_t at = clock_now();
+	const bool proxied = is_proxy(s->opt, peer);
 	struct source *source = NULL;
 
-	if (s->sources != NULL && !admit(s, peer, at, &source)) {
+	if (!proxied && !admit(s, peer, at, &source)) {
 		close(fd);
 		return true;
 	}
@@ -124,6 +176,7 @@ receive(struct server *s, int fd, const struct address *peer)
 	struct client *c = clients_take(s->clients, peer, at);
 
 	c->source = source;
+	c->proxied = proxied;
 	return fork_session(s, c, fd);
 }
 

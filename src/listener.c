@@ -4,19 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "echod/echo.h"
 #include "echod/log.h"
+#include "echod/socket.h"
 
-/* An idle peer that vanished is noticed after 300 + 6 * 30 seconds. */
-enum { KEEP_IDLE = 300, KEEP_INTERVAL = 30, KEEP_COUNT = 6 };
+enum { NAME_SIZE = ADDRESS_TEXT_SIZE + sizeof("/udp") };
 
 static struct listener *
 find(struct listeners *ls, const struct address *addr)
@@ -58,29 +55,29 @@ resolve(struct listeners *ls, size_t spec, const char *host, uint16_t port,
 		struct listener *same = find(ls, &addr);
 
 		if (same != NULL) {
-			same->specs |= UINT32_C(1) << spec;
+			same->specs |= UINT64_C(1) << spec;
 			continue;
 		}
-		if (ls->n == LISTENERS_MAX) {
+		if (ls->n == LISTENERS_MAX / 2) { /* half are for UDP */
 			log_error("cannot listen on %s: more than %d addresses",
-			    host, LISTENERS_MAX);
+			    host, LISTENERS_MAX / 2);
 			freeaddrinfo(list);
 			return EX_UNAVAILABLE;
 		}
 		ls->at[ls->n++] = (struct listener){
 			.fd = -1,
+			.type = SOCK_STREAM,
 			.addr = addr,
-			.specs = UINT32_C(1) << spec,
+			.specs = UINT64_C(1) << spec,
 		};
 	}
 	freeaddrinfo(list);
 	return 0;
 }
 
-int
-listeners_resolve(struct listeners *ls, const struct listener_config *config)
+static int
+resolve_all(struct listeners *ls, const struct listener_config *config)
 {
-	ls->n = 0;
 	if (config->nspec == 0)
 		return resolve(ls, 0, "", config->port, config->family);
 	for (size_t i = 0; i < config->nspec; i++) {
@@ -95,32 +92,60 @@ listeners_resolve(struct listeners *ls, const struct listener_config *config)
 	return 0;
 }
 
-/* What is wrong with a socket for us; NULL: nothing.  It is asked for addr. */
-static const char *
-reject(int fd, struct address *addr)
+int
+listeners_resolve(struct listeners *ls, const struct listener_config *config)
 {
-	int type, listens;
-	socklen_t len = sizeof(type);
+	ls->n = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1)
-		return strerror(errno);
-	addr->len = sizeof(addr->in6);
-	if (getsockname(fd, &addr->sa, &addr->len) == -1)
-		return strerror(errno);
-	if (addr->sa.sa_family != AF_INET && addr->sa.sa_family != AF_INET6)
-		return "it is neither IPv4 nor IPv6";
-	if (type == SOCK_DGRAM)
-		return "it is a UDP socket, and echod serves TCP";
-	if (type != SOCK_STREAM)
-		return "it is not a TCP socket";
-	len = sizeof(listens);
+	const int status = resolve_all(ls, config);
+	const size_t n = ls->n;
+
+	for (size_t i = 0; i < n && config->udp; i++) {
+		ls->at[ls->n] = ls->at[i];
+		ls->at[ls->n++].type = SOCK_DGRAM;
+	}
+	return status;
+}
+
+/* What is wrong with a bound TCP socket for us; NULL: nothing. */
+static const char *
+reject_stream(int fd)
+{
+	int listens;
+	socklen_t len = sizeof(listens);
+
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == -1)
 		return strerror(errno);
-	if (!listens)
-		return "it does not listen; does its unit have Accept=yes?";
+	return listens ? NULL
+		       : "it does not listen; does its unit have Accept=yes?";
+}
+
+/* The same of any socket, which is asked for its type and address. */
+static const char *
+reject(struct listener *l)
+{
+	socklen_t len = sizeof(l->type);
+	const char *why = NULL;
+
+	if (getsockopt(l->fd, SOL_SOCKET, SO_TYPE, &l->type, &len) == -1)
+		return strerror(errno);
+	l->addr.len = sizeof(l->addr.in6);
+	if (getsockname(l->fd, &l->addr.sa, &l->addr.len) == -1)
+		return strerror(errno);
+	if (l->addr.sa.sa_family != AF_INET && l->addr.sa.sa_family != AF_INET6)
+		return "it is neither IPv4 nor IPv6";
+	if (l->type == SOCK_STREAM)
+		why = reject_stream(l->fd);
+	else if (l->type != SOCK_DGRAM)
+		why = "it is neither TCP nor UDP";
+	else if (address_port(&l->addr) == 0)
+		why = "it is not bound to a port";
+	if (why != NULL)
+		return why;
 	/* F_SETFL: of all flags, this is the only one that a socket may need */
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
-	    fcntl(fd, F_SETFL, O_NONBLOCK) == -1)
+	if (fcntl(l->fd, F_SETFD, FD_CLOEXEC) == -1 ||
+	    fcntl(l->fd, F_SETFL, l->type == SOCK_STREAM ? O_NONBLOCK : 0) ==
+		-1)
 		return strerror(errno);
 	return NULL;
 }
@@ -140,10 +165,10 @@ listeners_inherit(struct listeners *ls, int first, size_t n)
 		*l = (struct listener){
 			.fd = first + (int)i,
 			.inherited = true,
-			.specs = UINT32_C(1) << i,
+			.specs = UINT64_C(1) << i,
 		};
 
-		const char *why = reject(l->fd, &l->addr);
+		const char *why = reject(l);
 
 		if (why != NULL) {
 			log_error("LISTEN_FDS: cannot serve descriptor %d: %s",
@@ -155,60 +180,37 @@ listeners_inherit(struct listeners *ls, int first, size_t n)
 	return 0;
 }
 
-/*
- * What accept(2) hands down on Linux (tcp(7), socket(7)): set here once, it
- * costs no system call per connection.  TCP_USER_TIMEOUT is left alone: Linux
- * also takes it as the time that a live client may keep its window shut, and
- * breaks off one that reads too slowly to open it wide.
- */
+/* Set on a new socket what has to be set before bind(2). */
 static int
-set_inherited(int fd, int idle_timeout)
-{
-	const int64_t tick = idle_timeout * INT64_C(1000000) / ECHO_TICKS;
-	const struct timeval idle = {
-		.tv_sec = tick / 1000000,
-		.tv_usec = tick % 1000000,
-	};
-	const struct {
-		int level, name, value;
-	} opts[] = {
-		{ IPPROTO_TCP, TCP_NODELAY, 1 },
-		{ SOL_SOCKET, SO_OOBINLINE, 1 }, /* urgent bytes are bytes */
-		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
-		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL },
-		{ IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT },
-	};
-
-	for (size_t i = 0; i < sizeof(opts) / sizeof(opts[0]); i++)
-		if (setsockopt(fd, opts[i].level, opts[i].name, &opts[i].value,
-			sizeof(opts[i].value)) == -1)
-			return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle)) == -1)
-		return -1;
-	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof(idle));
-}
-
-/* Make a socket bound to addr.  Returns it, or -1 with errno set. */
-static int
-bind_socket(const struct address *addr)
+set_early(int fd, const struct listener *l)
 {
 	const int on = 1;
-	const int fd = socket(
-	    addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	/* Clients of an echod before this one may still be connected; but UDP
+	 * would let two of them have the port, and the last one the datagrams.
+	 */
+	if (l->type == SOCK_STREAM &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+		return -1;
+	return l->addr.sa.sa_family == AF_INET6
+	    ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))
+	    : 0;
+}
+
+/* Make a socket bound to the address of l.  Returns it, or -1 with errno set.
+ */
+static int
+bind_socket(const struct listener *l)
+{
+	const int flags = l->type == SOCK_STREAM ? SOCK_NONBLOCK : 0;
+	const int fd =
+	    socket(l->addr.sa.sa_family, l->type | flags | SOCK_CLOEXEC, 0);
 
 	if (fd == -1)
 		return -1;
-	/* Clients of an echod before this one may still be connected. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
-		goto fail;
-	if (addr->sa.sa_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == -1)
-		goto fail;
-	if (bind(fd, &addr->sa, addr->len) == -1)
-		goto fail;
-	return fd;
-fail:;
+	if (set_early(fd, l) == 0 && bind(fd, &l->addr.sa, l->addr.len) == 0)
+		return fd;
+
 	const int saved = errno;
 
 	close(fd);
@@ -220,18 +222,30 @@ static int
 open_one(struct listener *l, const struct listener_config *config)
 {
 	if (!l->inherited)
-		l->fd = bind_socket(&l->addr);
+		l->fd = bind_socket(l);
 	if (l->fd == -1)
 		return -1;
-	if (set_inherited(l->fd, config->idle_timeout) == -1)
+	if (l->type == SOCK_DGRAM)
+		return socket_set_datagram(l->fd, l->addr.sa.sa_family);
+	if (socket_set_stream(l->fd, config->idle_timeout) == -1)
 		return -1;
 	return l->inherited ? 0 : listen(l->fd, config->backlog);
 }
 
-static int
-complain(const struct address *addr, int error)
+/* As in services(5): "[::]:7/udp". */
+static char *
+format(const struct listener *l, char text[static NAME_SIZE])
 {
-	char text[ADDRESS_TEXT_SIZE];
+	address_format(&l->addr, text);
+	if (l->type == SOCK_DGRAM)
+		strlcat(text, "/udp", NAME_SIZE);
+	return text;
+}
+
+static int
+complain(const struct listener *l, int error)
+{
+	char text[NAME_SIZE];
 	const char *advice = "";
 	int status = EX_UNAVAILABLE;
 
@@ -243,7 +257,9 @@ complain(const struct address *addr, int error)
 		    "; ports below 1024 need root or CAP_NET_BIND_SERVICE, others are chosen with --port";
 		break;
 	case EADDRINUSE:
-		advice = "; 'ss -ltnp' shows who listens there";
+		advice = l->type == SOCK_DGRAM
+		    ? "; 'ss -lunp' shows who has it"
+		    : "; 'ss -ltnp' shows who listens there";
 		break;
 	case EADDRNOTAVAIL:
 		advice = "; 'ip address' shows what this host has";
@@ -259,8 +275,8 @@ complain(const struct address *addr, int error)
 		status = EX_OSERR;
 		break;
 	}
-	log_error("cannot listen on %s: %s%s", address_format(addr, text),
-	    strerror(error), advice);
+	log_error("cannot listen on %s: %s%s", format(l, text), strerror(error),
+	    advice);
 	return status;
 }
 
@@ -272,7 +288,7 @@ check_one(struct listener *l, const struct listener_config *config)
 	if (l->inherited)
 		return 0;
 
-	const int fd = bind_socket(&l->addr);
+	const int fd = bind_socket(l);
 
 	if (fd == -1)
 		return errno == EADDRINUSE ? 0 : -1;
@@ -283,10 +299,10 @@ check_one(struct listener *l, const struct listener_config *config)
 static bool
 is_spare(const struct listeners *ls, size_t i)
 {
-	uint32_t others = 0;
+	uint64_t others = 0;
 
 	for (size_t j = 0; j < ls->n; j++)
-		if (j != i)
+		if (j != i && ls->at[j].type == ls->at[i].type)
 			others |= ls->at[j].specs;
 	return (ls->at[i].specs & ~others) == 0;
 }
@@ -297,7 +313,7 @@ open_or_check(struct listeners *ls,
     int (*one)(struct listener *, const struct listener_config *),
     const struct listener_config *config)
 {
-	char text[ADDRESS_TEXT_SIZE];
+	char text[NAME_SIZE];
 	size_t i = 0;
 
 	while (i < ls->n) {
@@ -312,13 +328,13 @@ open_or_check(struct listeners *ls,
 
 		if ((error != EAFNOSUPPORT && error != EADDRNOTAVAIL) ||
 		    !is_spare(ls, i)) {
-			const int status = complain(&l->addr, error);
+			const int status = complain(l, error);
 
 			listeners_close(ls);
 			return status;
 		}
-		log_warning("not listening on %s: %s",
-		    address_format(&l->addr, text), strerror(error));
+		log_warning("not listening on %s: %s", format(l, text),
+		    strerror(error));
 		ls->n--;
 		memmove(l, l + 1, (ls->n - i) * sizeof(*l));
 	}
@@ -346,33 +362,46 @@ listeners_close(struct listeners *ls)
 	ls->n = 0;
 }
 
+/* Append the i-th of n to "A, B and C". */
+static void
+append(
+    char text[static LISTENERS_TEXT_SIZE], size_t i, size_t n, const char *one)
+{
+	if (i > 0)
+		strlcat(text, i + 1 < n ? ", " : " and ", LISTENERS_TEXT_SIZE);
+	strlcat(text, one, LISTENERS_TEXT_SIZE);
+}
+
 char *
 listeners_format(
     const struct listeners *ls, char text[static LISTENERS_TEXT_SIZE])
 {
-	char one[ADDRESS_TEXT_SIZE];
+	char one[NAME_SIZE];
 
 	text[0] = '\0';
-	for (size_t i = 0; i < ls->n; i++) {
-		if (i > 0)
-			strlcat(text, i + 1 < ls->n ? ", " : " and ",
-			    LISTENERS_TEXT_SIZE);
-		strlcat(text, address_format(&ls->at[i].addr, one),
-		    LISTENERS_TEXT_SIZE);
-	}
+	for (size_t i = 0; i < ls->n; i++)
+		append(text, i, ls->n, format(&ls->at[i], one));
 	return text;
 }
 
 char *
 listeners_title(
-    const struct listeners *ls, char text[static LISTENERS_TEXT_SIZE])
+    const struct listeners *ls, int type, char text[static LISTENERS_TEXT_SIZE])
 {
-	const uint16_t port = ls->n > 0 ? address_port(&ls->at[0].addr) : 0;
+	struct listeners some = { 0 };
+	bool same = true; /* wildcards on one port */
 
 	for (size_t i = 0; i < ls->n; i++)
-		if (!address_is_wildcard(&ls->at[i].addr) ||
-		    address_port(&ls->at[i].addr) != port)
-			return listeners_format(ls, text);
-	snprintf(text, LISTENERS_TEXT_SIZE, ":%u", port);
+		if (ls->at[i].type == type)
+			some.at[some.n++] = ls->at[i];
+	for (size_t i = 0; i < some.n; i++) {
+		same &= address_is_wildcard(&some.at[i].addr) &&
+		    address_port(&some.at[i].addr) ==
+			address_port(&some.at[0].addr);
+	}
+	if (!same || some.n == 0)
+		return listeners_format(&some, text);
+	snprintf(text, LISTENERS_TEXT_SIZE, ":%u%s",
+	    address_port(&some.at[0].addr), type == SOCK_DGRAM ? "/udp" : "");
 	return text;
 }

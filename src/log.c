@@ -102,6 +102,12 @@ log_open(enum log_target target, int priority)
 	return logger.syslog == -1 ? -1 : 0;
 }
 
+int
+log_priority(void)
+{
+	return logger.priority;
+}
+
 void
 log_settle(void)
 {

@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "echod/daemon.h"
+#include "echod/inetd.h"
 #include "echod/listener.h"
 #include "echod/log.h"
 #include "echod/nss.h"
@@ -32,6 +33,28 @@ flush(void)
 	return EX_OSERR;
 }
 
+/* A client must not read what is for the log. */
+static void
+open_log(enum log_target target, int priority)
+{
+	const bool private = !inetd_has_stderr();
+
+	if (log_open(private ? target : LOG_TO_SYSLOG, priority) == -1)
+		log_warning("cannot log to syslog: %s", strerror(errno));
+	if (!private)
+		log_settle();
+}
+
+/* The end of what --check says. */
+static int
+say_user(const struct identity *id)
+{
+	if (id->change)
+		printf(" as user %s", id->name);
+	puts("");
+	return flush();
+}
+
 /* --check: all that can be told without serving. */
 static int
 check(struct listeners *ls, const struct identity *id)
@@ -42,10 +65,7 @@ check(struct listeners *ls, const struct identity *id)
 	if (status != 0)
 		return status;
 	printf("echod would listen on %s", listeners_format(ls, text));
-	if (id->change)
-		printf(" as user %s", id->name);
-	puts("");
-	return flush();
+	return say_user(id);
 }
 
 /*
@@ -70,6 +90,7 @@ serve(const struct options *opt, struct listeners *ls,
 		return EX_OSERR;
 	if ((status = privilege_drop(id)) == 0 &&
 	    (status = daemon_pidfile_keep(pidfile, &kept)) == 0 &&
+	    (status = server_start_metrics(server)) == 0 &&
 	    (status = sandbox_enter()) == 0) {
 		log_settle();
 		log_info("listening on %s", listeners_format(ls, text));
@@ -130,6 +151,7 @@ start(const struct options *opt, int handed_over, char *const argv[])
 		.port = opt->port,
 		.backlog = opt->backlog,
 		.idle_timeout = opt->idle_timeout,
+		.udp = opt->udp,
 	};
 	struct systemd sd;
 	struct identity id;
@@ -140,7 +162,7 @@ start(const struct options *opt, int handed_over, char *const argv[])
 
 	if (handed_over > 0 && opt->listen_given && !systemd_is_own())
 		log_warning(
-		    "the sockets come from systemd: --listen, --port, --backlog, --ipv4 and --ipv6 have no effect");
+		    "the sockets come from systemd: --listen, --port, --backlog, --ipv4, --ipv6 and --udp have no effect");
 	if ((status = find_sockets(&ls, &config, handed_over)) != 0)
 		return status;
 	if (!opt->check && privilege_is_stuck())
@@ -167,6 +189,34 @@ start(const struct options *opt, int handed_over, char *const argv[])
 	return status;
 }
 
+/* --inetd: one client, who is there already. */
+static int
+start_inetd(const struct options *opt, char *const argv[])
+{
+	struct inetd inetd = {
+		.idle = opt->idle_timeout,
+		.grace = opt->grace,
+		.proxy = opt->proxy,
+		.nproxy = opt->nproxy,
+	};
+	struct identity id;
+	int status;
+
+	if ((status = privilege_lookup(&id, opt->user)) != 0)
+		return status;
+	if (opt->check) {
+		printf("echod would serve the client on standard input");
+		return say_user(&id);
+	}
+	if (privilege_is_stuck())
+		return privilege_shed(argv);
+	if ((status = inetd_prepare(&inetd)) != 0 ||
+	    (status = privilege_drop(&id)) != 0 ||
+	    (status = sandbox_enter()) != 0)
+		return status;
+	return inetd_serve(&inetd);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -181,13 +231,12 @@ main(int argc, char *argv[])
 
 	if (status != 0)
 		return status;
-	log_open(LOG_TO_STDERR, LOG_INFO);
+	open_log(LOG_TO_STDERR, LOG_INFO);
 	switch (options_parse(&opt, argc, argv, why)) {
 	case OPTIONS_SERVE:
-		if (log_open(opt.log, opt.priority) == -1)
-			log_warning(
-			    "cannot log to syslog: %s", strerror(errno));
-		status = start(&opt, handed_over, argv);
+		open_log(opt.log, opt.priority);
+		status = opt.inetd ? start_inetd(&opt, argv)
+				   : start(&opt, handed_over, argv);
 		break;
 	case OPTIONS_HELP:
 		options_help(stdout);

@@ -21,12 +21,18 @@ enum {
 /* The letters of options that have a name only, for getopt_long(3). */
 enum { LONG_ONLY = UCHAR_MAX, IPV6_PREFIX };
 
+enum {
+	WHERE = 1, /* says where to listen */
+	SERVER = 2, /* is for who serves many, and not one on standard input */
+};
+
 /* One option: how it is written, explained and stored. */
 struct row {
 	int letter; /* for options with none: see LONG_ONLY */
 	const char *name;
 	const char *arg; /* NULL: takes none */
-	const char *help;
+	const char *help; /* NULL: the next one's is for both */
+	unsigned flags;
 	/* Store arg, or value where there is none.  False: why says why not. */
 	bool (*store)(struct options *, const struct row *, const char *arg,
 	    char why[static REASON_SIZE]);
@@ -110,9 +116,25 @@ static bool
 store_path(
     struct options *opt, const struct row *row, const char *arg, char *why)
 {
-	(void)row;
-	opt->pidfile = arg;
+	memcpy((char *)opt + row->offset, &arg, sizeof(arg));
 	return arg[0] == '/' || wrong(why, "must be an absolute path");
+}
+
+static bool
+store_network(
+    struct options *opt, const struct row *row, const char *arg, char *why)
+{
+	(void)row;
+	if (opt->nproxy == OPTIONS_PROXY_MAX) {
+		snprintf(why, REASON_SIZE, "more than %d networks",
+		    OPTIONS_PROXY_MAX);
+		return false;
+	}
+
+	const char *bad =
+	    address_parse_network(arg, &opt->proxy[opt->nproxy++]);
+
+	return bad == NULL || wrong(why, bad);
 }
 
 static bool
@@ -138,42 +160,50 @@ store_log(
 
 /* clang-format off */
 static const struct row rows[] = {
-	{ .letter = '4', .name = "ipv4", .help = "only IPv4",
+	{ .letter = '4', .name = "ipv4", .flags = WHERE | SERVER,
 	  .store = store_int, .offset = AT(family), .value = AF_INET },
-	{ .letter = '6', .name = "ipv6", .help = "only IPv6",
+	{ .letter = '6', .name = "ipv6", .flags = WHERE | SERVER,
+	  .help = "only IPv4, or only IPv6",
 	  .store = store_int, .offset = AT(family), .value = AF_INET6 },
-	{ .letter = 'l', .name = "listen", .arg = "ADDR",
+	{ .letter = 'l', .name = "listen", .arg = "ADDR", .flags = WHERE | SERVER,
 	  .help = "HOST, HOST:PORT, [V6]:PORT or :PORT; repeatable",
 	  .store = store_listen },
-	{ .letter = 'p', .name = "port", .arg = "PORT",
+	{ .letter = 'p', .name = "port", .arg = "PORT", .flags = WHERE | SERVER,
 	  .help = "a number or a service's name (echo, 7)",
 	  .store = store_port },
-	{ .letter = 'b', .name = "backlog", .arg = "N",
+	{ .letter = 'b', .name = "backlog", .arg = "N", .flags = WHERE | SERVER,
 	  .help = "connections that may wait to be accepted (4096)",
 	  .store = store_number, .offset = AT(backlog),
 	  .value = 1, .max = BACKLOG_MAX },
-	{ .letter = 'd', .name = "daemon",
+	{ .letter = 'u', .name = "udp", .flags = WHERE | SERVER,
+	  .help = "serve UDP, too",
+	  .store = store_true, .offset = AT(udp) },
+	{ .letter = 'i', .name = "inetd",
+	  .help = "serve one client on standard input and output",
+	  .store = store_true, .offset = AT(inetd) },
+	{ .letter = 'd', .name = "daemon", .flags = SERVER,
 	  .help = "go to the background, once serving",
 	  .store = store_true, .offset = AT(daemon) },
-	{ .letter = 'P', .name = "pidfile", .arg = "FILE",
+	{ .letter = 'P', .name = "pidfile", .arg = "FILE", .flags = SERVER,
 	  .help = "absolute (with -d " ECHOD_PIDFILE ", else none)",
-	  .store = store_path },
+	  .store = store_path, .offset = AT(pidfile) },
 	{ .letter = 'U', .name = "user", .arg = "USER[:GROUP]",
 	  .help = "run as, if started as root (" ECHOD_USER ")",
 	  .store = store_user },
-	{ .letter = 'c', .name = "max-clients", .arg = "N",
+	{ .letter = 'c', .name = "max-clients", .arg = "N", .flags = SERVER,
 	  .help = "clients at once; more of them wait (1024)",
 	  .store = store_number, .offset = AT(max_clients),
 	  .value = 1, .max = CLIENTS_MAX },
-	{ .letter = 's', .name = "max-per-source", .arg = "N",
+	{ .letter = 's', .name = "max-per-source", .arg = "N", .flags = SERVER,
 	  .help = "clients at once of one source (0, no limit)",
 	  .store = store_number, .offset = AT(max_per_source),
 	  .value = 0, .max = CLIENTS_MAX },
-	{ .letter = 'r', .name = "rate", .arg = "N",
+	{ .letter = 'r', .name = "rate", .arg = "N", .flags = SERVER,
 	  .help = "new clients per second of one source (0, no limit)",
 	  .store = store_number, .offset = AT(rate),
 	  .value = 0, .max = RATE_MAX },
 	{ .letter = IPV6_PREFIX, .name = "ipv6-prefix", .arg = "BITS",
+	  .flags = SERVER,
 	  .help = "how much of an IPv6 address is its source (64)",
 	  .store = store_number, .offset = AT(ipv6_prefix),
 	  .value = 1, .max = 128 },
@@ -185,20 +215,25 @@ static const struct row rows[] = {
 	  .help = "how long clients may finish on a stop (5)",
 	  .store = store_number, .offset = AT(grace),
 	  .value = 0, .max = GRACE_MAX },
+	{ .letter = 'x', .name = "proxy-protocol", .arg = "NET",
+	  .help = "who sends a PROXY header: ADDR/BITS; repeatable",
+	  .store = store_network },
+	{ .letter = 'm', .name = "metrics", .arg = "FILE", .flags = SERVER,
+	  .help = "absolute; keep it up to date, for Prometheus",
+	  .store = store_path, .offset = AT(metrics) },
 	{ .letter = 'L', .name = "log", .arg = "DEST",
 	  .help = "stderr or syslog (stderr; with -d syslog)",
 	  .store = store_log },
 	{ .letter = 'q', .name = "quiet",
-	  .help = "log warnings and errors only",
 	  .store = store_int, .offset = AT(priority), .value = LOG_WARNING },
 	{ .letter = 'v', .name = "verbose",
-	  .help = "log debugging messages too",
+	  .help = "log warnings and errors only, or even details",
 	  .store = store_int, .offset = AT(priority), .value = LOG_DEBUG },
 	{ .letter = 'n', .name = "check",
 	  .help = "check options, user and addresses, then exit",
 	  .store = store_true, .offset = AT(check) },
-	{ .letter = 'V', .name = "version", .help = "print the version, then exit" },
-	{ .letter = 'h', .name = "help", .help = "print this, then exit" },
+	{ .letter = 'V', .name = "version" },
+	{ .letter = 'h', .name = "help", .help = "print the version, or this, then exit" },
 };
 /* clang-format on */
 
@@ -292,6 +327,7 @@ options_parse(struct options *opt, int argc, char *const argv[],
     char why[static OPTIONS_WHY_SIZE])
 {
 	struct getopt_tables tables = { 0 };
+	const struct row *server = NULL; /* the first of that kind */
 	char reason[REASON_SIZE], name[NAME_SIZE];
 	bool log_given = false;
 	int c;
@@ -319,12 +355,20 @@ options_parse(struct options *opt, int argc, char *const argv[],
 			return OPTIONS_WRONG;
 		}
 		log_given |= c == 'L';
-		opt->listen_given |= c < LONG_ONLY && strchr("46lpb", c);
+		opt->listen_given |= (row->flags & WHERE) != 0;
+		if (server == NULL && (row->flags & SERVER) != 0)
+			server = row;
 	}
 	if (optind < argc) {
 		snprintf(why, OPTIONS_WHY_SIZE,
 		    "unexpected argument '%.80s'; a port is given with -p, an address with -l",
 		    argv[optind]);
+		return OPTIONS_WRONG;
+	}
+	if (opt->inetd && server != NULL) {
+		snprintf(why, OPTIONS_WHY_SIZE,
+		    "%s is not for --inetd (-i), which serves one client",
+		    name_of(server, name));
 		return OPTIONS_WRONG;
 	}
 	if (opt->daemon && !log_given)
@@ -334,22 +378,35 @@ options_parse(struct options *opt, int argc, char *const argv[],
 	return OPTIONS_SERVE;
 }
 
+/* "-p, --port=PORT" */
+static void
+write_option(char *text, size_t size, const struct row *row)
+{
+	char letter[] = "-x, ";
+
+	if (row->letter < LONG_ONLY)
+		letter[1] = (char)row->letter;
+	snprintf(text, size, "%s--%s%s%s",
+	    row->letter < LONG_ONLY ? letter : "    ", row->name,
+	    row->arg ? "=" : "", row->arg ? row->arg : "");
+}
+
 void
 options_help(FILE *out)
 {
-	fputs(
-	    "Usage: echod [OPTION]...\n"
-	    "Serve the echo protocol (RFC 862) on TCP, a process per client.\n\n",
+	fputs("Usage: echod [OPTION]...\n"
+	      "Serve the echo protocol (RFC 862), a process per client.\n",
 	    out);
 	for (size_t i = 0; i < NROWS; i++) {
-		const struct row *row = &rows[i];
-		char left[32], letter[] = "-x, ";
+		char left[64];
 
-		if (row->letter < LONG_ONLY)
-			letter[1] = (char)row->letter;
-		snprintf(left, sizeof(left), "%s--%s%s%s",
-		    row->letter < LONG_ONLY ? letter : "    ", row->name,
-		    row->arg ? "=" : "", row->arg ? row->arg : "");
-		fprintf(out, "  %-25s %s\n", left, row->help);
+		write_option(left, sizeof(left), &rows[i]);
+		if (rows[i].help == NULL) {
+			strlcat(left, ", ", sizeof(left));
+			i++;
+			write_option(left + strlen(left),
+			    sizeof(left) - strlen(left), &rows[i]);
+		}
+		fprintf(out, "  %-26s %s\n", left, rows[i].help);
 	}
 }

@@ -24,19 +24,24 @@ reap_forget(struct server *s, struct client *c)
 	clients_give_back(s->clients, c);
 }
 
-/* A child has ended. */
+/* The child of c has ended. */
 static void
-part(struct server *s, pid_t pid, int status, int64_t at)
+part(struct server *s, struct client *c, int status, int64_t at)
 {
-	struct client *c = clients_find(s->clients, pid);
 	char why[SESSION_REASON_SIZE];
 
-	if (c == NULL) /* inherited from whatever exec'ed echod */
-		return;
+	intake_introduce(s, c); /* it may have said so just before */
 
 	const uint64_t bytes = scoreboard_bytes(s->board, c->slot);
 	int priority = session_reason(status, s->cutting_off, why);
+	enum session_end end = session_end(status, s->cutting_off);
 
+	if (c->refused) { /* that had its line */
+		end = SESSION_REFUSED;
+		priority = LOG_DEBUG;
+	} else if (end >= SESSION_NO_HEADER && end <= SESSION_LONG_HEADER) {
+		s->metrics.refused[REFUSED_HEADER]++;
+	}
 	if (!c->announced) {
 		if (bytes == 0 && priority == LOG_INFO)
 			priority = LOG_DEBUG; /* a probe */
@@ -44,10 +49,23 @@ part(struct server *s, pid_t pid, int status, int64_t at)
 		    priority == LOG_DEBUG ? LOG_DEBUG : LOG_INFO, c);
 	}
 	event_closed(priority, c, bytes, at - c->since, why);
+	s->metrics.ends[end]++;
 	s->metrics.bytes += bytes;
 	reap_forget(s, c);
-	server_changed(s);
 	backoff_try(&s->backoff, at); /* there may be room again */
+}
+
+/* A child of echod has ended; or one of whatever exec'ed it. */
+static void
+bury(struct server *s, pid_t pid, int status)
+{
+	struct client *c = clients_find(s->clients, pid);
+
+	if (c != NULL)
+		part(s, c, status, clock_now());
+	else if (!worker_ended(s, pid, status) && !show_ended(s, pid, status))
+		return;
+	server_changed(s);
 }
 
 /* One said goodbye, or something else wrote to the scoreboard. */
@@ -62,7 +80,7 @@ reap_leaver(struct server *s, struct client *c)
 	const pid_t pid = waitpid(c->pid, &status, WNOHANG);
 
 	if (pid > 0)
-		part(s, pid, status, clock_now());
+		bury(s, pid, status);
 	else if (++c->goodbyes < GOODBYES_MAX) /* it has not ended yet */
 		scoreboard_still_leaving(s->board, c->slot);
 }
@@ -86,7 +104,7 @@ reap_all(struct server *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 ||
 	    (pid == -1 && errno == EINTR))
 		if (pid > 0)
-			part(s, pid, status, clock_now());
+			bury(s, pid, status);
 }
 
 void
@@ -96,6 +114,7 @@ reap_ended(struct server *s)
 
 	if (signals_child) {
 		signals_child = 0; /* before, or one that ends now is missed */
+		intake_introductions(s);
 		reap_leaving(s);
 		if (s->look_next == CLOCK_NEVER)
 			s->look_next = s->looked + LOOK_INTERVAL;
@@ -112,11 +131,11 @@ reap_last(struct server *s)
 {
 	int status;
 
-	while (clients_count(s->clients) > 0) {
+	while (server_has_children(s)) {
 		const pid_t pid = waitpid(-1, &status, 0);
 
 		if (pid > 0)
-			part(s, pid, status, clock_now());
+			bury(s, pid, status);
 		else if (errno != EINTR)
 			break;
 	}

@@ -1,6 +1,7 @@
 #include "echod/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -90,9 +91,11 @@ static const int calls[] = {
 	SCMP_SYS(munmap),
 	SCMP_SYS(ppoll),
 	SCMP_SYS(read),
+	SCMP_SYS(recvmmsg),
 	SCMP_SYS(restart_syscall),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sendmmsg),
 	SCMP_SYS(sendto),
 	SCMP_SYS(set_robust_list),
 	SCMP_SYS(shutdown),
@@ -100,23 +103,46 @@ static const int calls[] = {
 	SCMP_SYS(write),
 };
 
-/* clang-format off */
-/* What they do with these arguments only. */
-static const struct {
+/* What the writer does: nothing with the network but to log. */
+static const int writer_calls[] = {
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(close),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(getpid),
+	SCMP_SYS(openat),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(read),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sendto),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(write),
+};
+
+/* A call that is made with these arguments only. */
+struct rule {
 	int call;
 	unsigned nargs;
 	struct scmp_arg_cmp args[2];
-} rules[] = {
+};
+
+/* clang-format off */
+static const struct rule rules[] = {
 	/* fork(2): a signal and two notes of the pid; no thread or namespace */
 	{ SCMP_SYS(clone), 1, { SCMP_A0_64(SCMP_CMP_MASKED_EQ,
 	    ~(scmp_datum_t)(CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID),
 	    SIGCHLD) } },
+	{ SCMP_SYS(fcntl), 1, { SCMP_A1_32(SCMP_CMP_EQ, F_GETFL, 0) } },
 	{ SCMP_SYS(ioctl), 1, { SCMP_A1_32(SCMP_CMP_EQ, SIOCOUTQ, 0) } },
 	/* one process, not all or a group: no negative pid */
 	{ SCMP_SYS(kill), 2, { SCMP_A0_32(SCMP_CMP_LE, INT32_MAX, 0),
 	    SCMP_A1_32(SCMP_CMP_EQ, SIGTERM, 0) } },
 	{ SCMP_SYS(kill), 2, { SCMP_A0_32(SCMP_CMP_LE, INT32_MAX, 0),
 	    SCMP_A1_32(SCMP_CMP_EQ, SIGKILL, 0) } },
+	{ SCMP_SYS(madvise), 1,
+	    { SCMP_A2_32(SCMP_CMP_EQ, MADV_DONTFORK, 0) } },
 	{ SCMP_SYS(mmap), 1,
 	    { SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) } },
 	{ SCMP_SYS(mprotect), 1,
@@ -124,27 +150,63 @@ static const struct {
 };
 /* clang-format on */
 
-enum { NCALLS = sizeof(calls) / sizeof(calls[0]) };
-enum { NRULES = sizeof(rules) / sizeof(rules[0]) };
+enum {
+	NCALLS = sizeof(calls) / sizeof(calls[0]),
+	NWRITER_CALLS = sizeof(writer_calls) / sizeof(writer_calls[0]),
+	NRULES = sizeof(rules) / sizeof(rules[0]),
+};
 
-/* Returns 0 or a negative errno, as libseccomp does. */
+/* A child that wakes the parent up: see session.c. */
 static int
-load_filter(scmp_filter_ctx ctx)
+allow_poke(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(kill), 2,
+	    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
+	    SCMP_A1_32(SCMP_CMP_EQ, SIGCHLD));
+}
+
+/* These return 0 or a negative errno, as libseccomp does. */
+
+static int
+allow(scmp_filter_ctx ctx, const int call[], size_t n)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < n && error == 0; i++)
+		error = seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, call[i], 0);
+	return error;
+}
+
+static int
+allow_serving(scmp_filter_ctx ctx)
+{
+	int error = allow(ctx, calls, NCALLS);
+
+	for (size_t i = 0; i < NRULES && error == 0; i++)
+		error = seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW,
+		    rules[i].call, rules[i].nargs, rules[i].args);
+	return error != 0 ? error : allow_poke(ctx);
+}
+
+static int
+allow_writing(scmp_filter_ctx ctx)
+{
+	return allow(ctx, writer_calls, NWRITER_CALLS);
+}
+
+static int
+load_filter(scmp_filter_ctx ctx, int (*allow_all)(scmp_filter_ctx))
 {
 	/* Let the load's error be the kernel's own. */
 	int error = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
 
-	for (size_t i = 0; i < NCALLS && error == 0; i++)
-		error =
-		    seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, calls[i], 0);
-	for (size_t i = 0; i < NRULES && error == 0; i++)
-		error = seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW,
-		    rules[i].call, rules[i].nargs, rules[i].args);
+	if (error == 0)
+		error = allow_all(ctx);
 	return error != 0 ? error : seccomp_load(ctx);
 }
 
 static int
-filter_calls(void)
+filter_calls(int (*allow_all)(scmp_filter_ctx), int n, const char *whom)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -153,14 +215,14 @@ filter_calls(void)
 		return EX_OSERR;
 	}
 
-	const int error = load_filter(ctx);
+	const int error = load_filter(ctx, allow_all);
 
 	seccomp_release(ctx);
 	switch (error) {
 	case 0:
 		log_debug(
-		    "in force: %d system calls allowed, no_new_privs, no capabilities, no core dumps",
-		    NCALLS + NRULES - 1); /* kill(2) has two rules */
+		    "in force%s: %d system calls allowed, no_new_privs, no capabilities, no core dumps",
+		    whom, n);
 		return 0;
 	case -EINVAL:
 	case -ENOSYS:
@@ -173,24 +235,56 @@ filter_calls(void)
 	}
 }
 
+static int
+filter(void)
+{
+	/* kill(2) has two rules */
+	return filter_calls(allow_serving, NCALLS + NRULES - 1, "");
+}
+
+static int
+filter_writer(void)
+{
+	return filter_calls(
+	    allow_writing, NWRITER_CALLS, " for the writer of metrics");
+}
+
 #else
 
 static int
-filter_calls(void)
+filter(void)
 {
 	log_debug(
 	    "in force: no_new_privs, no capabilities, no core dumps; built without a filter of system calls");
 	return 0;
 }
 
+static int
+filter_writer(void)
+{
+	return 0;
+}
+
 #endif
 
-int
-sandbox_enter(void)
+static int
+enter(int (*filter_some)(void))
 {
 	int status;
 
 	if ((status = forbid_dumps()) != 0 || (status = scope_signals()) != 0)
 		return status;
-	return filter_calls();
+	return filter_some();
+}
+
+int
+sandbox_enter(void)
+{
+	return enter(filter);
+}
+
+int
+sandbox_enter_writer(void)
+{
+	return enter(filter_writer);
 }

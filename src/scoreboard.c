@@ -1,7 +1,6 @@
 #include "echod/scoreboard.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 
 #include "echod/memory.h"
@@ -14,6 +13,7 @@ enum { GROUP_SIZE = 4096, SLOTS = GROUP_SIZE / sizeof(struct slot) - 1 };
 /* The goodbyes are with the slots: a child touches one page. */
 struct group {
 	alignas(GROUP_SIZE) _Atomic uint64_t goodbyes; /* bit i: slot[i] */
+	_Atomic uint64_t introductions;
 	struct slot slot[SLOTS];
 };
 
@@ -64,7 +64,9 @@ scoreboard_take(struct scoreboard *b, size_t i)
 	if (b->used <= i / SLOTS)
 		b->used = i / SLOTS + 1;
 	atomic_fetch_and(&group->goodbyes, ~bit_of(i));
+	atomic_fetch_and(&group->introductions, ~bit_of(i));
 	atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->admitted, false, memory_order_relaxed);
 	return slot;
 }
 
@@ -75,33 +77,90 @@ scoreboard_bytes(const struct scoreboard *b, size_t i)
 	    &b->group[i / SLOTS].slot[i % SLOTS].bytes, memory_order_relaxed);
 }
 
+/* Groups are aligned to their size. */
+static struct group *
+group_of(struct slot *slot)
+{
+	return (void *)((uintptr_t)slot & ~(uintptr_t)(GROUP_SIZE - 1));
+}
+
+void
+scoreboard_introduce(struct slot *slot, const struct address *peer)
+{
+	struct group *group = group_of(slot);
+
+	slot->peer = peer != NULL ? *peer : (struct address){ 0 };
+	atomic_fetch_or(
+	    &group->introductions, bit_of((size_t)(slot - group->slot)));
+}
+
+void
+scoreboard_admit(struct scoreboard *b, size_t i)
+{
+	atomic_store(&b->group[i / SLOTS].slot[i % SLOTS].admitted, true);
+}
+
 void
 scoreboard_goodbye(struct slot *slot)
 {
-	/* Groups are aligned to their size. */
-	struct group *group =
-	    (void *)((uintptr_t)slot & ~(uintptr_t)(GROUP_SIZE - 1));
+	struct group *group = group_of(slot);
 
 	atomic_fetch_or(&group->goodbyes, bit_of((size_t)(slot - group->slot)));
+}
+
+/* The first slot from the from-th on that has a bit in the word at offset. */
+static size_t
+find(const struct scoreboard *b, size_t offset, size_t from)
+{
+	for (size_t i = from / SLOTS; i < b->used; i++) {
+		const _Atomic uint64_t *word =
+		    (const void *)((const char *)&b->group[i] + offset);
+		uint64_t bits = atomic_load(word) & ALL_SLOTS;
+
+		if (i == from / SLOTS)
+			bits &= ~(bit_of(from) - 1);
+		if (bits != 0)
+			return i * SLOTS + (size_t)__builtin_ctzll(bits);
+	}
+	return SIZE_MAX;
+}
+
+size_t
+scoreboard_introduced(const struct scoreboard *b, size_t from)
+{
+	return find(b, offsetof(struct group, introductions), from);
+}
+
+bool
+scoreboard_hear(struct scoreboard *b, size_t i, struct address *peer)
+{
+	struct group *group = &b->group[i / SLOTS];
+
+	if ((atomic_fetch_and(&group->introductions, ~bit_of(i)) & bit_of(i)) ==
+	    0)
+		return false;
+	*peer = group->slot[i % SLOTS].peer;
+	switch (peer->sa.sa_family) {
+	case AF_INET:
+		peer->len = sizeof(peer->in);
+		break;
+	case AF_INET6:
+		peer->len = sizeof(peer->in6);
+		break;
+	default:
+		peer->len = 0;
+	}
+	return true;
 }
 
 size_t
 scoreboard_leaving(struct scoreboard *b, size_t from)
 {
-	for (size_t i = from / SLOTS; i < b->used; i++) {
-		uint64_t bits = atomic_load(&b->group[i].goodbyes) & ALL_SLOTS;
+	const size_t i = find(b, offsetof(struct group, goodbyes), from);
 
-		if (i == from / SLOTS)
-			bits &= ~(bit_of(from) - 1);
-		if (bits == 0)
-			continue;
-
-		const size_t first = (size_t)__builtin_ctzll(bits);
-
-		atomic_fetch_and(&b->group[i].goodbyes, ~bit_of(first));
-		return i * SLOTS + first;
-	}
-	return SIZE_MAX;
+	if (i != SIZE_MAX)
+		atomic_fetch_and(&b->group[i / SLOTS].goodbyes, ~bit_of(i));
+	return i;
 }
 
 void

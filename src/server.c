@@ -1,17 +1,16 @@
 #include "echod/server.h"
 
-#include <bsd/string.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "echod/clock.h"
 #include "echod/log.h"
 #include "echod/memory.h"
 #include "echod/parent.h"
 #include "echod/signals.h"
-#include "echod/title.h"
 
 /*
  * A connection is announced when it has lasted so long, or has ended: then it
@@ -19,22 +18,22 @@
  */
 #define ANNOUNCE_AFTER (200 * CLOCK_MILLISECOND)
 
-/* The service manager is told of changes so often at most. */
-#define STATUS_INTERVAL (1 * CLOCK_SECOND)
+enum { FIRST_LISTENER = 1 }; /* of fds; before it is the worker's report */
 
 void
 server_changed(struct server *s)
 {
 	s->stale_title = true;
 	s->stale_status = s->sd->fd != -1;
+	s->shown.stale = true;
 }
 
 void
 server_back_off(struct server *s, const char *what, int error)
 {
-	if (backoff_begin(&s->backoff, clock_now(), what, error))
-		log_warning(
-		    "%s; new clients wait until that is over", s->backoff.why);
+	snprintf(s->why, sizeof(s->why), "%s: %s", what, strerror(error));
+	if (backoff_begin(&s->backoff, clock_now()))
+		log_warning("%s; new clients wait until that is over", s->why);
 	s->metrics.backoffs++;
 	server_changed(s);
 }
@@ -48,69 +47,10 @@ end_backoff(struct server *s, int64_t at)
 	server_changed(s);
 }
 
-static void
-set_title(struct server *s)
+bool
+server_has_children(const struct server *s)
 {
-	const size_t n = clients_count(s->clients);
-
-	if (!s->stale_title)
-		return;
-	title_set(
-	    "listening on %s, %zu client%s", s->name, n, n == 1 ? "" : "s");
-	s->stale_title = false;
-}
-
-/* All counters, as they are now. */
-static struct metrics
-measure(const struct server *s)
-{
-	struct metrics m = s->metrics;
-	struct client *c;
-
-	m.active = clients_count(s->clients);
-	for (c = clients_first(s->clients); c != NULL; c = clients_next(c))
-		m.bytes += scoreboard_bytes(s->board, c->slot);
-	return m;
-}
-
-void
-server_answer(struct server *s, int64_t at)
-{
-	char text[METRICS_STATUS_SIZE];
-
-	if (!signals_status)
-		return;
-	signals_status = 0;
-
-	const struct metrics m = measure(s);
-
-	log_info("%s", metrics_status(&m, at, text));
-}
-
-/* Tell the service manager what has changed. */
-static void
-tell_status(struct server *s, int64_t at)
-{
-	char text[METRICS_BRIEF_SIZE], status[SYSTEMD_STATUS_SIZE];
-
-	if (!s->stale_status || at < s->status_next)
-		return;
-	s->stale_status = false;
-	s->status_next = at + STATUS_INTERVAL;
-
-	struct metrics m = s->metrics; /* without bytes: nobody asks */
-
-	m.active = clients_count(s->clients);
-	metrics_brief(&m, text);
-	if (s->backoff.pause != 0)
-		snprintf(status, sizeof(status), "%s; new ones wait: %s", text,
-		    s->backoff.why);
-	else if (clients_full(s->clients))
-		snprintf(status, sizeof(status),
-		    "%s; new ones wait: --max-clients is reached", text);
-	else
-		strlcpy(status, text, sizeof(status));
-	systemd_status(s->sd, status);
+	return clients_count(s->clients) > 0 || s->worker.pid != 0;
 }
 
 static void
@@ -119,8 +59,13 @@ announce_due(struct server *s, int64_t at)
 	struct client *c;
 
 	while ((c = clients_unannounced(s->clients)) != NULL &&
-	    c->since + ANNOUNCE_AFTER <= at) {
-		event_connected(LOG_INFO, c);
+	    c->due + ANNOUNCE_AFTER <= at) {
+		if (c->proxied) { /* nobody knows yet who it is */
+			clients_put_off(s->clients, c, at);
+			continue;
+		}
+		if (!c->refused)
+			event_connected(LOG_INFO, c);
 		clients_announce(s->clients, c);
 	}
 }
@@ -131,10 +76,11 @@ next_deadline(const struct server *s, int64_t at)
 {
 	const struct client *c = clients_unannounced(s->clients);
 	const int64_t dues[] = {
-		c != NULL ? c->since + ANNOUNCE_AFTER : CLOCK_NEVER,
+		c != NULL ? c->due + ANNOUNCE_AFTER : CLOCK_NEVER,
 		backoff_next(&s->backoff, at),
 		s->refusals.held > 0 ? s->refusals.next : CLOCK_NEVER,
-		s->stale_status ? s->status_next : CLOCK_NEVER,
+		show_next(s),
+		worker_next(s, at),
 		s->look_next,
 		s->sd->alive_next,
 	};
@@ -162,12 +108,12 @@ server_wait(struct server *s, nfds_t nfds, int64_t at, int64_t deadline)
 static void
 keep_up(struct server *s, int64_t at)
 {
-	server_answer(s, at);
+	show_answer(s, at);
 	announce_due(s, at);
 	event_refusals_held(&s->refusals, at);
 	end_backoff(s, at);
-	set_title(s);
-	tell_status(s, at);
+	worker_keep(s, at);
+	show(s, at);
 	systemd_alive(s->sd, at);
 }
 
@@ -180,14 +126,16 @@ static void __attribute__((noinline)) serve_once(struct server *s)
 	intake_retry(s, at);
 	keep_up(s, at);
 
-	const nfds_t nfds = intake_open(s, at) ? s->ls->n : 0;
+	const nfds_t nfds = intake_open(s, at) ? s->nfds : FIRST_LISTENER;
 	const int ready = server_wait(s, nfds, at, next_deadline(s, at));
 
 	if (ready == -1 && errno != EINTR)
 		server_back_off(s, "cannot poll", errno);
 	if (ready <= 0)
 		return;
-	for (size_t i = 0; i < nfds; i++)
+	if (s->fds[0].revents != 0)
+		worker_hear(s, clock_now());
+	for (nfds_t i = FIRST_LISTENER; i < nfds; i++)
 		if (s->fds[i].revents != 0 && intake_open(s, clock_now()))
 			intake_batch(s, s->fds[i].fd);
 	signals_deliver(s->waiting);
@@ -205,6 +153,23 @@ be_patient(void)
 	if (sched_setscheduler(0, SCHED_BATCH, &none) == -1)
 		log_debug("cannot be scheduled as a batch: %s",
 		    strerror(errno)); /* a filter of the service manager */
+}
+
+/* What to poll for, and what that is called. */
+static void
+listen_to(struct server *s)
+{
+	const struct listeners *ls = s->ls;
+
+	/* poll(2) passes over -1 */
+	s->fds[0] = (struct pollfd){ s->worker.report[0], POLLIN, 0 };
+	s->nfds = FIRST_LISTENER;
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->at[i].type == SOCK_STREAM)
+			s->fds[s->nfds++] =
+			    (struct pollfd){ ls->at[i].fd, POLLIN, 0 };
+	listeners_title(
+	    ls, s->nfds > FIRST_LISTENER ? SOCK_STREAM : SOCK_DGRAM, s->name);
 }
 
 struct server *
@@ -228,17 +193,20 @@ server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 		if (s->sources == NULL)
 			goto fail;
 	}
+	s->shown.writer.fd = -1;
 	s->metrics.started = clock_now();
+	s->metrics.birth = clock_date();
 	s->looked = s->metrics.started;
 	s->look_next = CLOCK_NEVER;
+	s->pid = getpid();
 	server_changed(s);
 	be_patient();
-	listeners_title(ls, s->name);
-	for (size_t i = 0; i < ls->n; i++)
-		s->fds[i] = (struct pollfd){
-			.fd = ls->at[i].fd,
-			.events = POLLIN,
-		};
+	if (worker_init(s) == -1) {
+		log_error("cannot make a pipe: %s", strerror(errno));
+		server_free(s);
+		return NULL;
+	}
+	listen_to(s);
 	return s;
 fail:
 	log_error("no memory for %zu clients: %s; lower --max-clients", max,
@@ -261,6 +229,7 @@ server_run(struct server *s, const sigset_t *waiting)
 	while (!signals_stop)
 		serve_once(s);
 	drain(s);
+	show_end(s);
 }
 
 void

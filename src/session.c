@@ -1,9 +1,11 @@
 #include "echod/session.h"
 
 #include <bsd/string.h>
+#include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,50 +19,52 @@
 #include <linux/sockios.h>
 
 #include "echod/clock.h"
+#include "echod/descriptors.h"
 #include "echod/echo.h"
-#include "echod/listener.h"
+#include "echod/proxy.h"
 #include "echod/signals.h"
+#include "echod/title.h"
 
 /* Of the child: the parent touches no page of it. */
 static char buffer[64 * 1024];
 
 #define QUIET (100 * CLOCK_MILLISECOND) /* and two round trips */
 #define NEWCOMER (1 * CLOCK_SECOND)
+#define HEADER_TIME (5 * CLOCK_SECOND) /* for all of a PROXY header */
+#define ADMISSION_TIME (5 * CLOCK_SECOND)
+#define ADMISSION_PAUSE (100 * CLOCK_MICROSECOND)
 #define PAUSE_DRAIN (10 * CLOCK_MILLISECOND)
 #define PAUSE_MIN (1 * CLOCK_MILLISECOND)
 #define PAUSE_MAX (250 * CLOCK_MILLISECOND)
 
-enum { DESCRIPTORS_MAX = 2 * LISTENERS_MAX };
-
-/* How a session ends: the exit status of its child. */
-enum end {
-	END_EOF,
-	END_IDLE,
-	END_RESET,
-	END_VANISHED,
-	END_DRAINED,
-	END_FAILED
-};
-
 static const struct {
-	const char *reason;
+	const char *label, *reason;
 	int priority;
-} ends[] = {
-	[END_EOF] = { "end of file", LOG_INFO },
-	[END_IDLE] = { "idle", LOG_INFO },
-	[END_RESET] = { "reset by the client", LOG_INFO },
-	[END_VANISHED] = { "the client vanished", LOG_INFO },
-	[END_DRAINED] = { "drained", LOG_INFO },
-	[END_FAILED] = { "a system call failed", LOG_ERR },
+} ends[SESSION_ENDS] = {
+	[SESSION_EOF] = { "eof", "end of file", LOG_INFO },
+	[SESSION_IDLE] = { "idle", "idle", LOG_INFO },
+	[SESSION_RESET] = { "reset", "reset by the client", LOG_INFO },
+	[SESSION_VANISHED] = { "vanished", "the client vanished", LOG_INFO },
+	[SESSION_DRAINED] = { "drained", "drained", LOG_INFO },
+	[SESSION_FAILED] = { "failed", "a system call failed", LOG_ERR },
+	[SESSION_NO_HEADER] = { "no_proxy_header", "no PROXY header within 5 s",
+	    LOG_WARNING },
+	[SESSION_WRONG_HEADER] = { "wrong_proxy_header", "a wrong PROXY header",
+	    LOG_WARNING },
+	[SESSION_LONG_HEADER] = { "long_proxy_header",
+	    "a PROXY header that is too long", LOG_WARNING },
+	[SESSION_CUT_OFF] = { "cut_off", "cut off", LOG_INFO },
+	[SESSION_REFUSED] = { "refused", "refused", LOG_DEBUG },
+	[SESSION_KILLED] = { "killed", "killed", LOG_ERR },
 };
 
-static const enum end end_of[] = {
-	[ECHO_EOF] = END_EOF,
-	[ECHO_SILENT] = END_IDLE,
-	[ECHO_STALLED] = END_IDLE,
-	[ECHO_RESET] = END_RESET,
-	[ECHO_VANISHED] = END_VANISHED,
-	[ECHO_FAILED] = END_FAILED,
+static const enum session_end end_of[] = {
+	[ECHO_EOF] = SESSION_EOF,
+	[ECHO_SILENT] = SESSION_IDLE,
+	[ECHO_STALLED] = SESSION_IDLE,
+	[ECHO_RESET] = SESSION_RESET,
+	[ECHO_VANISHED] = SESSION_VANISHED,
+	[ECHO_FAILED] = SESSION_FAILED,
 };
 
 /* What the kernel knows of the connection; zero if it does not say. */
@@ -92,8 +96,8 @@ unsent(int client)
  * more that counts.  The end is early by the idle timeout or, on a stop, by
  * last or the grace.
  */
-static enum end
-linger(const struct session *s, enum end end, int64_t last)
+static enum session_end
+linger(const struct session *s, enum session_end end, int64_t last)
 {
 	int64_t pause = PAUSE_MIN, moved = clock_now();
 	int held, before = -1;
@@ -109,7 +113,7 @@ linger(const struct session *s, enum end end, int64_t last)
 		if (at >= last)
 			break;
 		if (s->idle > 0 && at - moved >= s->idle * CLOCK_SECOND)
-			return END_IDLE;
+			return SESSION_IDLE;
 		clock_pause(pause);
 		if (pause < PAUSE_MAX)
 			pause *= 2;
@@ -123,7 +127,7 @@ linger(const struct session *s, enum end end, int64_t last)
  * that nothing can be on its way, which a client that never pauses has half the
  * grace for.  One that has just come may not yet have got round to sending.
  */
-static enum end
+static enum session_end
 finish(const struct session *s)
 {
 	const int64_t start = clock_now();
@@ -138,7 +142,7 @@ finish(const struct session *s)
 	while (at < settled && at < enough) {
 		const uint64_t before = s->slot->bytes;
 		const enum echo_end end = echo(s->client, s->client, buffer,
-		    sizeof(buffer), &s->slot->bytes);
+		    sizeof(buffer), 0, &s->slot->bytes);
 
 		if (end != ECHO_EOF)
 			return end_of[end];
@@ -147,36 +151,148 @@ finish(const struct session *s)
 			enough = at + quiet;
 		clock_pause(PAUSE_DRAIN);
 	}
-	return linger(s, END_DRAINED, last);
+	return linger(s, SESSION_DRAINED, last);
 }
 
-static enum end
+/* Wait until read(2) does not.  False: the time is up. */
+static bool
+wait_for_input(const struct session *s, int64_t deadline)
+{
+	struct pollfd pfd = { .fd = s->client, .events = POLLIN };
+	int64_t left;
+
+	while ((left = deadline - clock_now()) > 0) {
+		const struct timespec ts = {
+			.tv_sec = left / CLOCK_SECOND,
+			.tv_nsec = left % CLOCK_SECOND,
+		};
+
+		if (ppoll(&pfd, 1, &ts, s->waiting) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Read more into the buffer, which has *held bytes.  False: *end says why. */
+static bool
+read_more(const struct session *s, size_t *held, enum session_end *end)
+{
+	const ssize_t n =
+	    read(s->client, buffer + *held, sizeof(buffer) - *held);
+
+	if (n > 0) {
+		*held += (size_t)n;
+		return true;
+	}
+	if (n == -1 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n == -1)
+		*end = end_of[echo_why(errno)];
+	else if (signals_stop && clock_now() < s->since + NEWCOMER) {
+		clock_pause(PAUSE_DRAIN); /* it may be on its way: finish() */
+		return true;
+	} else if (signals_stop)
+		*end = SESSION_DRAINED;
+	else
+		*end = *held == 0 ? SESSION_EOF : SESSION_WRONG_HEADER;
+	return false;
+}
+
+/* Tell the parent, and whoever looks at processes, who the client is. */
+static void
+introduce(const struct session *s, const struct address *peer)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	scoreboard_introduce(s->slot, peer);
+	kill(s->parent, SIGCHLD);
+	if (peer != NULL)
+		title_set("%s", address_format(peer, text));
+}
+
+/*
+ * Wait for the parent's word whether a client may be served; whose may not is
+ * killed.  False: there is no word, and so no parent.
+ */
+static bool
+is_admitted(const struct session *s)
+{
+	const int64_t deadline = clock_now() + ADMISSION_TIME;
+	int64_t pause = ADMISSION_PAUSE;
+
+	while (!s->slot->admitted) {
+		if (clock_now() >= deadline)
+			return false;
+		clock_pause(pause);
+		if (pause < PAUSE_DRAIN)
+			pause *= 2;
+	}
+	return true;
+}
+
+/*
+ * Take the PROXY header; *held gets how much of what follows it is in the
+ * buffer. False: the session is over, *end says why.
+ */
+static bool
+take_header(const struct session *s, size_t *held, enum session_end *end)
+{
+	const int64_t deadline = clock_now() + HEADER_TIME;
+	struct address peer;
+	size_t used;
+
+	for (;;) {
+		if (!wait_for_input(s, deadline)) {
+			*end = SESSION_NO_HEADER;
+			return false;
+		}
+		if (!read_more(s, held, end))
+			return false;
+
+		const enum proxy_result result =
+		    proxy_parse(buffer, *held, &peer, &used);
+
+		switch (result) {
+		case PROXY_MORE:
+			continue;
+		case PROXY_WRONG:
+			*end = SESSION_WRONG_HEADER;
+			return false;
+		case PROXY_LONG:
+			*end = SESSION_LONG_HEADER;
+			return false;
+		case PROXY_PEER:
+		case PROXY_LOCAL:
+			introduce(s, result == PROXY_PEER ? &peer : NULL);
+			*held -= used;
+			memmove(buffer, buffer + used, *held);
+			*end = SESSION_FAILED;
+			return !s->limited || is_admitted(s);
+		}
+	}
+}
+
+static enum session_end
 serve(const struct session *s)
 {
-	const enum echo_end end =
-	    echo(s->client, s->client, buffer, sizeof(buffer), &s->slot->bytes);
+	size_t held = 0;
+	enum session_end over;
+
+	if (s->proxied && !take_header(s, &held, &over))
+		return over;
+
+	const enum echo_end end = echo(s->client, s->client, buffer,
+	    sizeof(buffer), held, &s->slot->bytes);
 
 	if (end != ECHO_EOF)
 		return end_of[end];
 	if (signals_stop)
 		return finish(s);
 	if (unsent(s->client) == 0)
-		return END_EOF;
+		return SESSION_EOF;
 	/* It gets its end of file after the last byte, not after the wait. */
 	shutdown(s->client, SHUT_WR);
-	return linger(s, END_EOF, CLOCK_NEVER);
-}
-
-/* Close all but descriptor 0. */
-static void
-close_others(void)
-{
-	if (close_range(STDIN_FILENO + 1, UINT_MAX, 0) == 0)
-		return;
-	/* Linux before 5.9.  The parent opened few, at the start: all are low.
-	 */
-	for (int fd = STDIN_FILENO + 1; fd < DESCRIPTORS_MAX; fd++)
-		close(fd);
+	return linger(s, SESSION_EOF, CLOCK_NEVER);
 }
 
 void
@@ -186,36 +302,47 @@ session_run(const struct session *session)
 
 	/* The client alone is kept: descriptor 0, and nothing to leak. */
 	if (dup3(s.client, STDIN_FILENO, 0) == -1)
-		_exit(END_FAILED);
+		_exit(SESSION_FAILED);
 	s.client = STDIN_FILENO;
-	close_others();
+	descriptors_close(STDIN_FILENO + 1, UINT_MAX);
 	signals_let_in(s.waiting);
 
-	const enum end end = serve(&s);
+	const enum session_end end = serve(&s);
 
 	scoreboard_goodbye(s.slot);
-	_exit(end);
+	_exit((int)end);
+}
+
+enum session_end
+session_end(int status, bool cut_off)
+{
+	if (WIFSIGNALED(status))
+		return cut_off && WTERMSIG(status) == SIGKILL ? SESSION_CUT_OFF
+							      : SESSION_KILLED;
+	return WEXITSTATUS(status) <= SESSION_LONG_HEADER
+	    ? (enum session_end)WEXITSTATUS(status)
+	    : SESSION_FAILED;
+}
+
+const char *
+session_label(enum session_end end)
+{
+	return ends[end].label;
 }
 
 int
 session_reason(int status, bool cut_off, char why[static SESSION_REASON_SIZE])
 {
-	if (cut_off && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-		strlcpy(why, "cut off", SESSION_REASON_SIZE);
-		return LOG_INFO;
-	}
-	if (WIFSIGNALED(status)) {
+	const enum session_end end = session_end(status, cut_off);
+
+	strlcpy(why, ends[end].reason, SESSION_REASON_SIZE);
+	if (end == SESSION_KILLED) {
 		snprintf(why, SESSION_REASON_SIZE, "killed by signal %d (%s)",
 		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 		return WTERMSIG(status) == SIGKILL ? LOG_WARNING : LOG_ERR;
 	}
-
-	const size_t end = (size_t)WEXITSTATUS(status);
-
-	if (end >= sizeof(ends) / sizeof(ends[0])) {
-		snprintf(why, SESSION_REASON_SIZE, "exit status %zu", end);
-		return LOG_ERR;
-	}
-	strlcpy(why, ends[end].reason, SESSION_REASON_SIZE);
+	if (WIFEXITED(status) && WEXITSTATUS(status) > SESSION_LONG_HEADER)
+		snprintf(why, SESSION_REASON_SIZE, "exit status %d",
+		    WEXITSTATUS(status));
 	return ends[end].priority;
 }

@@ -11,20 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BACKOFF_WHY_SIZE = 96 };
-
 /* Zero: no spell. */
 struct backoff {
 	int64_t pause; /* 0: no spell */
 	int64_t until; /* do not try before */
-	char why[BACKOFF_WHY_SIZE]; /* what failed last: for people */
 };
 
-/*
- * What was tried failed with errno error; what says what it was, "cannot fork".
- * Returns whether that began a spell.
- */
-bool backoff_begin(struct backoff *b, int64_t at, const char *what, int error);
+/* What was tried failed.  Returns whether that began a spell. */
+bool backoff_begin(struct backoff *b, int64_t at);
 
 /* There may be what was lacking: try at once, but a failure goes on as before.
  */

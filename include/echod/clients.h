@@ -20,10 +20,13 @@ struct source;
 struct client {
 	struct address peer;
 	int64_t since; /* when it connected, in the caller's clock */
+	int64_t due; /* the caller's, for the unannounced; at first since */
 	pid_t pid; /* 0: taken, but not seated */
 	size_t slot; /* this record's number, from 0 up to max - 1 */
 	size_t nth; /* how many were seated, with it, when it was */
 	bool announced;
+	bool proxied; /* peer is a proxy's, which has not said who it is for */
+	bool refused; /* it is being killed */
 	int goodbyes; /* how often it said so and stayed; reap.c counts */
 	struct source *source; /* NULL where sources are not limited */
 	RB_ENTRY(client) by_pid;
@@ -57,8 +60,12 @@ struct client *clients_find(struct clients *cs, pid_t pid);
 struct client *clients_first(struct clients *cs);
 struct client *clients_next(struct client *c);
 
-/* The unannounced client that is seated for longest, or NULL. */
+/* The unannounced client that is seated, or was put off, for longest; or NULL.
+ */
 struct client *clients_unannounced(struct clients *cs);
+
+/* Put the unannounced c off: it is the last of them, due anew from at on. */
+void clients_put_off(struct clients *cs, struct client *c, int64_t at);
 
 /* Mark c as announced. */
 void clients_announce(struct clients *cs, struct client *c);

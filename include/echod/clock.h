@@ -4,6 +4,7 @@
 #ifndef ECHOD_CLOCK_H
 #define ECHOD_CLOCK_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #define CLOCK_SECOND INT64_C(1000000000)
@@ -14,8 +15,16 @@
 /* The time now, clock_gettime(2).  Cannot fail.  Async-signal-safe. */
 int64_t clock_now(void);
 
+/* Seconds since 1970, of the clock that people set.  Cannot fail. */
+int64_t clock_date(void);
+
 /* The earlier of two times. */
 int64_t clock_earlier(int64_t a, int64_t b);
+
+/*
+ * Wait until a time, or for a signal of those that mask, ppoll(2)'s, lets in.
+ */
+void clock_wait(int64_t until, const sigset_t *mask);
 
 /* Wait for ns, nanosleep(2); less if a signal comes. */
 void clock_pause(int64_t ns);

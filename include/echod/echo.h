@@ -21,8 +21,12 @@ enum echo_end {
 	ECHO_FAILED, /* any other error: errno has it */
 };
 
+/* What an errno of read(2) or write(2) says about the peer. */
+enum echo_end echo_why(int error);
+
 /*
- * Write to out what is read from in, through buf of size bytes, until it ends.
+ * Write to out what is read from in, through buf of size bytes, until it ends;
+ * first the held bytes that were read into buf before.
  * Both block; no more than size bytes are ever on the way.  After each write
  * *total grows by what was written.  Nothing that was read is lost but with
  * ECHO_STALLED, ECHO_RESET, ECHO_VANISHED and ECHO_FAILED.  Timeouts end it
@@ -31,7 +35,7 @@ enum echo_end {
  * handler may shutdown(2) in to end it. SIGPIPE must be ignored.
  * Async-signal-safe.
  */
-enum echo_end echo(
-    int in, int out, void *buf, size_t size, _Atomic uint64_t *total);
+enum echo_end echo(int in, int out, void *buf, size_t size, size_t held,
+    _Atomic uint64_t *total);
 
 #endif

@@ -20,12 +20,16 @@ void event_closed(int priority, const struct client *c, uint64_t bytes,
 /* Of many refusals the first has its line, then a line per second the number.
  */
 struct refusals {
+	const char *what; /* is refused, " datagrams"; NULL: clients */
 	int64_t next; /* no line before that time, in ns of a monotonic clock */
-	unsigned long held; /* without a line so far */
+	uint64_t held; /* without a line so far */
 };
 
 /* Whether the one at the time at gets a line; if not it is counted. */
 bool event_refusal_due(struct refusals *r, int64_t at);
+
+/* So many more are without a line. */
+void event_refusals_hold(struct refusals *r, uint64_t n);
 
 /* Log the number of those without a line, if there are any and it is time. */
 void event_refusals_held(struct refusals *r, int64_t at);
@@ -37,5 +41,12 @@ void event_refused_many(
 /* ...or they come more than limit times per second. */
 void event_refused_fast(
     const struct address *peer, const char *source, int limit);
+
+/* The same of a datagram from peer... */
+void event_refused_datagram_fast(
+    const struct address *peer, const char *source, int limit);
+
+/* ...or it is from where an echo might be answered, or was not for us alone. */
+void event_refused_datagram_source(const struct address *peer);
 
 #endif

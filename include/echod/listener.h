@@ -1,5 +1,5 @@
 /*
- * The listening sockets, and all that the sockets accepted from them inherit.
+ * The sockets that clients come to: of TCP, which listen, and of UDP.
  */
 #ifndef ECHOD_LISTENER_H
 #define ECHOD_LISTENER_H
@@ -11,15 +11,16 @@
 #include "echod/address.h"
 
 enum {
-	LISTENERS_MAX = 32,
-	LISTENERS_TEXT_SIZE = 1024,
+	LISTENERS_MAX = 64,
+	LISTENERS_TEXT_SIZE = 2048,
 };
 
 struct listener {
-	int fd; /* non-blocking, close-on-exec; -1: not open */
+	int fd; /* close-on-exec; non-blocking if it is of TCP; -1: not open */
+	int type; /* SOCK_STREAM is TCP's, SOCK_DGRAM UDP's */
 	bool inherited; /* from the service manager: bound and listening */
 	struct address addr;
-	uint32_t specs; /* which of config's want it: bit i for the i-th */
+	uint64_t specs; /* which of config's want it: bit i for the i-th */
 };
 
 struct listeners {
@@ -29,11 +30,12 @@ struct listeners {
 
 struct listener_config {
 	const struct address_spec *spec; /* none: every interface */
-	size_t nspec; /* 32 at most */
+	size_t nspec; /* 64 at most */
 	int family; /* AF_UNSPEC, AF_INET or AF_INET6 */
 	uint16_t port; /* for those of spec without one; host order */
 	int backlog; /* of listen(2) */
 	int idle_timeout; /* seconds, 0: none */
+	bool udp; /* each address for UDP, too */
 };
 
 /*
@@ -45,7 +47,8 @@ int listeners_resolve(
 
 /*
  * Instead: take over n sockets of the service manager, from descriptor first
- * on.  Each must be a TCP socket that listens.  Returns as above.
+ * on.  Each must be a TCP socket that listens, or a UDP socket that is bound.
+ * Returns as above.
  */
 int listeners_inherit(struct listeners *ls, int first, size_t n);
 
@@ -65,13 +68,18 @@ int listeners_check(struct listeners *ls);
 /* Close them all; *ls is empty then. */
 void listeners_close(struct listeners *ls);
 
-/* Write "A, B and C" for people.  Cut short if it is too long.  Returns text.
+/*
+ * Write "A, B/udp and C/udp" for people.  Cut short if it is too long.  Returns
+ * text.
  */
 char *listeners_format(
     const struct listeners *ls, char text[static LISTENERS_TEXT_SIZE]);
 
-/* Write ":7", or the addresses where not all are wildcards, for titles. */
-char *listeners_title(
-    const struct listeners *ls, char text[static LISTENERS_TEXT_SIZE]);
+/*
+ * Write those of a type for titles: ":7", or the addresses where not all are
+ * wildcards.  Nothing if there are none.
+ */
+char *listeners_title(const struct listeners *ls, int type,
+    char text[static LISTENERS_TEXT_SIZE]);
 
 #endif

@@ -23,6 +23,9 @@ enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
  */
 int log_open(enum log_target target, int priority);
 
+/* The priority that log_open() was given. */
+int log_priority(void);
+
 /* echod serves: from now on log to log_open()'s target.  */
 void log_settle(void);
 

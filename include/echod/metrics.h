@@ -7,17 +7,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { METRICS_STATUS_SIZE = 320, METRICS_BRIEF_SIZE = 96 };
+#include "echod/session.h"
+
+enum {
+	METRICS_STATUS_SIZE = 512,
+	METRICS_BRIEF_SIZE = 96,
+	METRICS_TEXT_SIZE = 8192,
+};
+
+/* Why somebody was refused. */
+enum refused {
+	REFUSED_MANY, /* --max-per-source */
+	REFUSED_FAST, /* --rate */
+	REFUSED_HEADER, /* of the PROXY protocol: none, or a wrong one */
+	REFUSED_DATAGRAM_FAST, /* --rate */
+	REFUSED_DATAGRAM_SOURCE, /* might answer an echo */
+	REFUSED_REASONS
+};
 
 struct metrics {
 	int64_t started; /* in ns of a monotonic clock */
+	int64_t birth; /* the same in seconds since 1970 */
 	size_t active; /* clients now */
 	uint64_t accepted; /* clients that got a child, ever */
-	uint64_t too_many; /* refused: --max-per-source */
-	uint64_t too_fast; /* refused: --rate */
-	uint64_t bytes; /* echoed, ever */
+	uint64_t refused[REFUSED_REASONS];
+	uint64_t bytes; /* echoed to clients, ever */
 	uint64_t backoffs; /* failures for a lack of resources */
 	uint64_t lost; /* connections gone before they were accepted */
+	uint64_t ends[SESSION_ENDS]; /* of children, by why they ended */
+	uint64_t datagrams; /* echoed, ever */
+	uint64_t datagram_bytes;
+	uint64_t datagrams_lost; /* could not be sent back */
 };
 
 /* Write the status line of SIGUSR1.  Returns text. */
@@ -27,5 +47,12 @@ char *metrics_status(const struct metrics *m, int64_t now,
 /* Write the line that systemctl(1) shows.  Returns text. */
 char *metrics_brief(
     const struct metrics *m, char text[static METRICS_BRIEF_SIZE]);
+
+/*
+ * Write all of it in the text format 0.0.4 of Prometheus, which is what
+ * node_exporter's textfile collector reads.  Returns its length.
+ */
+size_t metrics_text(
+    const struct metrics *m, char text[static METRICS_TEXT_SIZE]);
 
 #endif

@@ -17,6 +17,7 @@
 
 enum {
 	OPTIONS_LISTEN_MAX = 16, /* how often --listen may be given */
+	OPTIONS_PROXY_MAX = 16, /* and --proxy-protocol */
 	OPTIONS_WHY_SIZE = 256, /* for options_parse()'s reason */
 };
 
@@ -27,6 +28,8 @@ struct options {
 	uint16_t port; /* for those of listen without one; host order */
 	int backlog;
 	bool listen_given; /* any of the above was */
+	bool udp;
+	bool inetd;
 	bool daemon;
 	const char *pidfile; /* NULL: none */
 	const char *user; /* USER or USER:GROUP; NULL: the built-in one */
@@ -36,6 +39,9 @@ struct options {
 	int ipv6_prefix; /* bits of an IPv6 source */
 	int idle_timeout; /* seconds, 0: none */
 	int grace; /* seconds */
+	size_t nproxy;
+	struct network proxy[OPTIONS_PROXY_MAX]; /* who sends PROXY headers */
+	const char *metrics; /* NULL: no such file */
 	enum log_target log;
 	int priority; /* log what is at least as urgent, LOG_ERR to LOG_DEBUG */
 	bool check;

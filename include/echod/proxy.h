@@ -28,7 +28,8 @@ enum proxy_result {
  * Read the header at the start of the len bytes of data, and nothing beyond
  * them.  They may be given again and again with more behind them: the answer
  * is PROXY_WRONG or PROXY_LONG as soon as it is clear that they are no header;
- * of the line of version 1, what follows "PROXY " is looked at when it is whole.
+ * of the line of version 1, what follows "PROXY " is looked at when it is
+ * whole.
  *
  * PROXY_PEER sets *peer to the source of a TCP connection: any address and
  * port, 0 too, as the proxy gave them, an IPv6 one without a scope.

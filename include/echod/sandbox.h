@@ -14,4 +14,7 @@
  */
 int sandbox_enter(void);
 
+/* The same for the writer of writer.h, with what it takes to write its file. */
+int sandbox_enter_writer(void);
+
 #endif

@@ -21,6 +21,13 @@ struct server *server_new(
     const struct options *opt, struct listeners *ls, struct systemd *sd);
 
 /*
+ * Begin to keep the metrics file, if there is to be one: see writer.h for when
+ * and with which rights.  Returns 0, or, having logged why, the status of
+ * sysexits(3) to exit with.
+ */
+int server_start_metrics(struct server *s);
+
+/*
  * Serve until TERM or INT, then drain: the listeners close and the children
  * have the grace to finish.  waiting is signals_init()'s mask.  Nothing that
  * clients do and no lack of resources makes it return.

@@ -7,10 +7,28 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "echod/scoreboard.h"
 
 enum { SESSION_REASON_SIZE = 64 };
+
+/* How a session ends; up to SESSION_LONG_HEADER its child's exit status. */
+enum session_end {
+	SESSION_EOF,
+	SESSION_IDLE,
+	SESSION_RESET,
+	SESSION_VANISHED,
+	SESSION_DRAINED,
+	SESSION_FAILED,
+	SESSION_NO_HEADER, /* of the PROXY protocol */
+	SESSION_WRONG_HEADER,
+	SESSION_LONG_HEADER,
+	SESSION_CUT_OFF, /* killed, as it did not finish in time */
+	SESSION_REFUSED, /* killed, once it was known whose client it was */
+	SESSION_KILLED, /* by anybody else, or it crashed */
+	SESSION_ENDS
+};
 
 struct session {
 	int client; /* its socket */
@@ -19,21 +37,35 @@ struct session {
 	int64_t since; /* when it was accepted; see clock.h */
 	int idle; /* seconds, 0: no idle timeout */
 	int grace; /* seconds, on a stop */
+	bool proxied; /* it begins with a PROXY header */
+	bool limited; /* whose client it is, has to be admitted by the parent */
+	pid_t parent; /* gets a SIGCHLD when the header is in */
 };
 
 /*
  * The life of a client's child, right after fork(2): the client becomes its
  * only open descriptor, and each byte is echoed until the end of file and until
  * the client has it all.  TERM makes it finish: what was sent until then is
- * echoed, for at most the grace.  Leaves by _exit(2), with a status for
- * session_reason().
+ * echoed, for at most the grace.  Leaves by _exit(2), with an enum session_end.
  */
 _Noreturn void session_run(const struct session *session);
 
 /*
- * Why the child ended whose status from waitpid(2) this is; cut_off, if it may
- * have been killed because it did not finish.  Writes it into why and returns
- * the priority of syslog(3) it deserves.
+ * The same without a child of its own, for a client that is descriptor 0;
+ * returns how it ended, with errno set where that is SESSION_FAILED.
+ */
+/*
+ * How a child ended whose status from waitpid(2) this is; cut_off, if it may
+ * have been killed because it did not finish.
+ */
+enum session_end session_end(int status, bool cut_off);
+
+/* A word for it, as metrics have it. */
+const char *session_label(enum session_end end);
+
+/*
+ * Why the child ended, as session_end(), for people.  Writes it into why and
+ * returns the priority of syslog(3) it deserves.
  */
 int session_reason(
     int status, bool cut_off, char why[static SESSION_REASON_SIZE]);

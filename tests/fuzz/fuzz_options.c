@@ -76,6 +76,25 @@ within(int number, int min, int max)
 }
 
 static void
+check_path(const char *path, const struct command *cmd)
+{
+	if (path != NULL)
+		assert(path[0] == '/' && is_in_argv(cmd, path));
+}
+
+/* One client on standard input has nothing of what is for many. */
+static void
+check_inetd(const struct options *opt)
+{
+	assert(opt->family == AF_UNSPEC && opt->nlisten == 0);
+	assert(!opt->listen_given && !opt->udp && !opt->daemon);
+	assert(opt->port == 7 && opt->backlog == 4096);
+	assert(opt->pidfile == NULL && opt->metrics == NULL);
+	assert(opt->max_clients == 1024 && opt->max_per_source == 0);
+	assert(opt->rate == 0 && opt->ipv6_prefix == 64);
+}
+
+static void
 check_options(const struct options *opt, const struct command *cmd)
 {
 	assert(opt->family == AF_UNSPEC || opt->family == AF_INET ||
@@ -95,11 +114,17 @@ check_options(const struct options *opt, const struct command *cmd)
 	assert(opt->priority == LOG_WARNING || opt->priority == LOG_INFO ||
 	    opt->priority == LOG_DEBUG);
 	assert(!opt->daemon || opt->pidfile != NULL);
-	if (opt->pidfile != NULL) {
+	if (opt->inetd)
+		check_inetd(opt);
+	assert(opt->nproxy <= OPTIONS_PROXY_MAX);
+	for (size_t i = 0; i < opt->nproxy; i++)
+		check_network(&opt->proxy[i]);
+	check_path(opt->metrics, cmd);
+	if (opt->pidfile != NULL && opt->daemon &&
+	    strcmp(opt->pidfile, ECHOD_PIDFILE) == 0)
 		assert(opt->pidfile[0] == '/');
-		assert(is_in_argv(cmd, opt->pidfile) ||
-		    (opt->daemon && strcmp(opt->pidfile, ECHOD_PIDFILE) == 0));
-	}
+	else
+		check_path(opt->pidfile, cmd);
 	if (opt->user != NULL)
 		assert(opt->user[0] != '\0' && is_in_argv(cmd, opt->user));
 }
@@ -119,14 +144,12 @@ add_option(struct command *cmd, const char *fmt, ...)
 	cmd->argv[cmd->argc++] = text;
 }
 
-/* The command line that says what opt is, in whole. */
+/* What is for who serves many. */
 static void
-write_options(const struct options *opt, struct command *cmd)
+write_server_options(const struct options *opt, struct command *cmd)
 {
 	char text[SPEC_TEXT_SIZE];
 
-	*cmd = (struct command){ 0 };
-	add_option(cmd, "echod");
 	if (opt->family != AF_UNSPEC)
 		add_option(cmd, opt->family == AF_INET ? "-4" : "-6");
 	for (size_t i = 0; i < opt->nlisten; i++)
@@ -136,14 +159,35 @@ write_options(const struct options *opt, struct command *cmd)
 	add_option(cmd, "--backlog=%d", opt->backlog);
 	if (opt->daemon)
 		add_option(cmd, "--daemon");
+	if (opt->udp)
+		add_option(cmd, "--udp");
 	if (opt->pidfile != NULL)
 		add_option(cmd, "--pidfile=%s", opt->pidfile);
-	if (opt->user != NULL)
-		add_option(cmd, "--user=%s", opt->user);
+	if (opt->metrics != NULL)
+		add_option(cmd, "--metrics=%s", opt->metrics);
 	add_option(cmd, "--max-clients=%d", opt->max_clients);
 	add_option(cmd, "--max-per-source=%d", opt->max_per_source);
 	add_option(cmd, "--rate=%d", opt->rate);
 	add_option(cmd, "--ipv6-prefix=%d", opt->ipv6_prefix);
+}
+
+/* The command line that says what opt is, in whole. */
+static void
+write_options(const struct options *opt, struct command *cmd)
+{
+	char text[NETWORK_TEXT_SIZE];
+
+	*cmd = (struct command){ 0 };
+	add_option(cmd, "echod");
+	if (opt->inetd)
+		add_option(cmd, "--inetd");
+	else
+		write_server_options(opt, cmd);
+	if (opt->user != NULL)
+		add_option(cmd, "--user=%s", opt->user);
+	for (size_t i = 0; i < opt->nproxy; i++)
+		add_option(cmd, "--proxy-protocol=%s",
+		    write_network(&opt->proxy[i], text));
 	add_option(cmd, "--idle-timeout=%d", opt->idle_timeout);
 	add_option(cmd, "--grace=%d", opt->grace);
 	add_option(
@@ -172,6 +216,15 @@ check_same(const struct options *a, const struct options *b)
 	}
 	assert(a->port == b->port);
 	assert(a->backlog == b->backlog);
+	assert(a->udp == b->udp);
+	assert(a->inetd == b->inetd);
+	assert(a->nproxy == b->nproxy);
+	for (size_t i = 0; i < a->nproxy; i++) {
+		assert(memcmp(&a->proxy[i].net, &b->proxy[i].net,
+			   sizeof(a->proxy[i].net)) == 0);
+		assert(a->proxy[i].bits == b->proxy[i].bits);
+	}
+	assert(same_text(a->metrics, b->metrics));
 	assert(a->daemon == b->daemon);
 	assert(same_text(a->pidfile, b->pidfile));
 	assert(same_text(a->user, b->user));

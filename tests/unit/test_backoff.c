@@ -3,9 +3,6 @@
  */
 #include "echod/backoff.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "echod/clock.h"
 #include "support.h"
 
@@ -18,12 +15,12 @@ only_the_first_failure_begins_a_spell(void **state)
 	struct backoff b = { 0 };
 
 	(void)state;
-	assert_true(backoff_begin(&b, START, "cannot fork", EAGAIN));
-	assert_false(backoff_begin(&b, START, "cannot fork", EAGAIN));
-	assert_false(backoff_begin(&b, b.until + LONGEST - 1, "x", ENOMEM));
+	assert_true(backoff_begin(&b, START));
+	assert_false(backoff_begin(&b, START));
+	assert_false(backoff_begin(&b, b.until + LONGEST - 1));
 	/* After its end, there is a new one. */
 	assert_true(backoff_end(&b, b.until + LONGEST));
-	assert_true(backoff_begin(&b, b.until + LONGEST, "x", ENOMEM));
+	assert_true(backoff_begin(&b, b.until + LONGEST));
 	assert_int_equal(b.pause, 10 * CLOCK_MILLISECOND);
 }
 
@@ -39,29 +36,11 @@ pauses_double_to_a_second(void **state)
 	for (size_t i = 0; i < COUNT(milliseconds); i++) {
 		const int64_t pause = milliseconds[i] * CLOCK_MILLISECOND;
 
-		backoff_begin(&b, at, "x", ENOMEM);
+		backoff_begin(&b, at);
 		assert_int_equal(b.pause, pause);
 		assert_int_equal(b.until, at + pause);
 		at = b.until + 5; /* the next failure is a little late */
 	}
-}
-
-static void
-why_is_for_people(void **state)
-{
-	struct backoff b = { 0 };
-	char lengthy[2 * BACKOFF_WHY_SIZE];
-
-	(void)state;
-	backoff_begin(&b, START, "cannot fork", EAGAIN);
-	assert_string_equal(
-	    b.why, "cannot fork: Resource temporarily unavailable");
-	backoff_begin(&b, START, "cannot accept", EMFILE); /* the last one */
-	assert_string_equal(b.why, "cannot accept: Too many open files");
-	memset(lengthy, 'x', sizeof(lengthy) - 1);
-	lengthy[sizeof(lengthy) - 1] = '\0';
-	backoff_begin(&b, START, lengthy, EMFILE);
-	assert_int_equal(strlen(b.why), BACKOFF_WHY_SIZE - 1);
 }
 
 static void
@@ -74,13 +53,13 @@ trying_at_once_does_not_forget(void **state)
 	assert_int_equal(backoff_next(&b, START), CLOCK_NEVER);
 	assert_false(backoff_end(&b, START + LONGEST));
 
-	backoff_begin(&b, START, "x", ENOMEM);
+	backoff_begin(&b, START);
 	backoff_try(&b, START + 1);
 	assert_int_equal(b.until, START + 1);
 	/* Who may try already is not put off. */
 	backoff_try(&b, START + 2);
 	assert_int_equal(b.until, START + 1);
-	assert_false(backoff_begin(&b, START + 3, "x", ENOMEM));
+	assert_false(backoff_begin(&b, START + 3));
 	assert_int_equal(b.pause, 20 * CLOCK_MILLISECOND);
 }
 
@@ -91,7 +70,7 @@ a_spell_ends_once_after_a_second(void **state)
 
 	(void)state;
 	assert_false(backoff_end(&b, START));
-	backoff_begin(&b, START, "x", ENOMEM);
+	backoff_begin(&b, START);
 	assert_false(backoff_end(&b, START)); /* until has not come */
 	assert_false(backoff_end(&b, b.until));
 	assert_false(backoff_end(&b, b.until + LONGEST - 1));
@@ -107,11 +86,11 @@ a_failure_puts_the_end_off(void **state)
 	struct backoff b = { 0 };
 
 	(void)state;
-	backoff_begin(&b, START, "x", ENOMEM);
+	backoff_begin(&b, START);
 
 	const int64_t end = b.until + LONGEST;
 
-	backoff_begin(&b, end - 1, "x", ENOMEM);
+	backoff_begin(&b, end - 1);
 	assert_false(backoff_end(&b, end));
 	assert_true(
 	    backoff_end(&b, end - 1 + 20 * CLOCK_MILLISECOND + LONGEST));
@@ -124,7 +103,7 @@ next_is_when_something_changes(void **state)
 
 	(void)state;
 	assert_int_equal(backoff_next(&b, START), CLOCK_NEVER);
-	backoff_begin(&b, START, "x", ENOMEM);
+	backoff_begin(&b, START);
 	assert_int_equal(backoff_next(&b, START), b.until);
 	assert_int_equal(backoff_next(&b, b.until - 1), b.until);
 	assert_int_equal(backoff_next(&b, b.until), b.until + LONGEST);
@@ -141,7 +120,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_first_failure_begins_a_spell),
 		cmocka_unit_test(pauses_double_to_a_second),
-		cmocka_unit_test(why_is_for_people),
 		cmocka_unit_test(trying_at_once_does_not_forget),
 		cmocka_unit_test(a_spell_ends_once_after_a_second),
 		cmocka_unit_test(a_failure_puts_the_end_off),

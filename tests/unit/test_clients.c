@@ -34,7 +34,7 @@ struct model {
 		pid_t pid; /* 0: not seated */
 		bool announced;
 		size_t nth;
-		int64_t since;
+		int64_t since, due;
 		uint16_t port; /* of the peer */
 	} at[MAX_MAX];
 };
@@ -82,7 +82,13 @@ take(struct clients *cs, struct model *m, int64_t now)
 	}
 	assert_non_null(c);
 	assert_int_equal(c->pid, 0);
-	m->at[m->n++] = (struct known){ .c = c, .since = now, .port = port };
+	assert_false(c->proxied || c->refused);
+	m->at[m->n++] = (struct known){
+		.c = c,
+		.since = now,
+		.due = now,
+		.port = port,
+	};
 }
 
 static void
@@ -112,6 +118,22 @@ announce(struct clients *cs, struct model *m, size_t i)
 		return;
 	clients_announce(cs, m->at[i].c); /* the second time, too */
 	m->at[i].announced = true;
+}
+
+/* Behind all others that are seated: so is the model's order of them. */
+static void
+put_off(struct clients *cs, struct model *m, size_t i, int64_t now)
+{
+	if (m->at[i].pid == 0 || m->at[i].announced)
+		return;
+
+	struct known k = m->at[i];
+
+	clients_put_off(cs, k.c, now);
+	k.due = now;
+	m->n--;
+	memmove(&m->at[i], &m->at[i + 1], (m->n - i) * sizeof(k));
+	m->at[m->n++] = k;
 }
 
 /* What can be asked after each step. */
@@ -147,6 +169,7 @@ check_all(struct clients *cs, struct model *m)
 		used[k->c->slot] = true;
 		assert_int_equal(k->c->pid, k->pid);
 		assert_int_equal(k->c->since, k->since);
+		assert_int_equal(k->c->due, k->due);
 		assert_int_equal(address_port(&k->c->peer), k->port);
 		if (k->pid != 0) {
 			assert_ptr_equal(clients_find(cs, k->pid), k->c);
@@ -180,7 +203,7 @@ walk_randomly(size_t max, uint64_t seed)
 		    m.n > 0 ? random_below(&random, (uint32_t)m.n) : 0;
 		const pid_t pid = 1 + (pid_t)random_below(&random, PIDS);
 
-		switch (random_below(&random, 8)) {
+		switch (random_below(&random, 9)) {
 		case 0:
 		case 1:
 			take(cs, &m, step);
@@ -204,7 +227,11 @@ walk_randomly(size_t max, uint64_t seed)
 			if (!filling && m.n > 0)
 				give_back(cs, &m, i);
 			break;
-		case 7: /* as the server does */
+		case 7:
+			if (m.n > 0)
+				put_off(cs, &m, i, step);
+			break;
+		case 8: /* as the server does */
 			if (clients_unannounced(cs) != NULL) {
 				model_unannounced(&m)->announced = true;
 				clients_announce(cs, clients_unannounced(cs));
@@ -342,6 +369,61 @@ announcements_are_in_order_of_seating(void **state)
 }
 
 static void
+one_put_off_is_the_last(void **state)
+{
+	const struct address peer = make_v4("192.0.2.7", 7);
+	struct clients *cs = clients_new(3);
+	struct client *c[3];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(c); i++) {
+		c[i] = clients_take(cs, &peer, (int64_t)i);
+		assert_int_equal(c[i]->due, i);
+		clients_seat(cs, c[i], 10 + (pid_t)i);
+	}
+	clients_put_off(cs, c[0], 100);
+	assert_ptr_equal(clients_unannounced(cs), c[1]);
+	assert_int_equal(c[0]->due, 100);
+	assert_int_equal(c[0]->since, 0); /* it did not come later */
+	clients_put_off(cs, c[2], 101); /* amid the line */
+	clients_announce(cs, c[1]);
+	assert_ptr_equal(clients_unannounced(cs), c[0]);
+	/* Alone it is the first of all, for ever. */
+	clients_announce(cs, c[2]);
+	clients_put_off(cs, c[0], 102);
+	assert_ptr_equal(clients_unannounced(cs), c[0]);
+	assert_int_equal(c[0]->due, 102);
+	assert_int_equal(clients_count(cs), 3);
+	clients_give_back(cs, c[0]);
+	assert_null(clients_unannounced(cs));
+	clients_free(cs);
+}
+
+/* What was known of the one before is not known of the next. */
+static void
+record_begins_anew(void **state)
+{
+	const struct address peer = make_v4("192.0.2.7", 7);
+	struct clients *cs = clients_new(1);
+	struct client *c = clients_take(cs, &peer, 5);
+
+	(void)state;
+	clients_seat(cs, c, 10);
+	clients_put_off(cs, c, 50);
+	c->proxied = c->refused = true;
+	c->goodbyes = 3;
+	clients_give_back(cs, c);
+	assert_ptr_equal(clients_take(cs, &peer, 60), c);
+	assert_false(c->proxied);
+	assert_false(c->refused);
+	assert_int_equal(c->goodbyes, 0);
+	assert_int_equal(c->since, 60);
+	assert_int_equal(c->due, 60);
+	assert_null(c->source);
+	clients_free(cs);
+}
+
+static void
 pids_are_in_order(void **state)
 {
 	static const pid_t pids[] = { 4194304, 1, 300, 2, 2147483647, 299, 3 };
@@ -387,6 +469,8 @@ main(void)
 		cmocka_unit_test(lack_of_memory_is_told),
 		cmocka_unit_test(taken_is_full_but_does_not_count),
 		cmocka_unit_test(announcements_are_in_order_of_seating),
+		cmocka_unit_test(one_put_off_is_the_last),
+		cmocka_unit_test(record_begins_anew),
 		cmocka_unit_test(pids_are_in_order),
 		cmocka_unit_test(one_at_a_time_uses_one_slot),
 		cmocka_unit_test(table_does_as_the_model),

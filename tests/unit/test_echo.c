@@ -197,6 +197,7 @@ struct play {
 	uint64_t total; /* that it adds */
 	int error; /* with ECHO_FAILED: what errno has */
 	struct step steps[SCRIPT_MAX];
+	size_t held; /* in the buffer at the start */
 };
 
 static void
@@ -206,10 +207,13 @@ expect_play(const struct play *row)
 	_Atomic uint64_t total = 1000000;
 
 	script.next = row->steps;
-	script.was_read = script.was_written = 0;
+	script.was_read = row->held;
+	script.was_written = 0;
+	fill(buf, row->held, 0);
 	errno = 0;
 
-	const enum echo_end end = echo(IN, OUT, buf, sizeof(buf), &total);
+	const enum echo_end end =
+	    echo(IN, OUT, buf, sizeof(buf), row->held, &total);
 	const int error = errno;
 	const struct step *stop = script.next;
 
@@ -230,48 +234,112 @@ static void
 scripts_are_followed(void **state)
 {
 	static const struct play rows[] = {
-		{ "at once", ECHO_EOF, 0, 0, { { READ, BUFFER, 0 } } },
+		{ "at once", ECHO_EOF, 0, 0, { { READ, BUFFER, 0 } }, 0 },
 		{ "a byte", ECHO_EOF, 1, 0,
 		    { { READ, BUFFER, 1 }, { WRITE, 1, 1 },
-			{ READ, BUFFER, 0 } } },
+			{ READ, BUFFER, 0 } },
+		    0 },
 		{ "a buffer", ECHO_EOF, BUFFER, 0,
 		    { { READ, BUFFER, BUFFER }, { WRITE, BUFFER, BUFFER },
-			{ READ, BUFFER, 0 } } },
+			{ READ, BUFFER, 0 } },
+		    0 },
 		{ "several", ECHO_EOF, 111, 0,
 		    { { READ, BUFFER, 1 }, { WRITE, 1, 1 },
 			{ READ, BUFFER, 10 }, { WRITE, 10, 10 },
 			{ READ, BUFFER, 100 }, { WRITE, 100, 100 },
-			{ READ, BUFFER, 0 } } },
+			{ READ, BUFFER, 0 } },
+		    0 },
 		{ "short writes", ECHO_EOF, 100, 0,
 		    { { READ, BUFFER, 100 }, { WRITE, 100, 1 },
 			{ WRITE, 99, 98 }, { WRITE, 1, 1 },
-			{ READ, BUFFER, 0 } } },
+			{ READ, BUFFER, 0 } },
+		    0 },
 		{ "EINTR of read", ECHO_EOF, 5, 0,
 		    { { READ, BUFFER, -EINTR }, { READ, BUFFER, -EINTR },
 			{ READ, BUFFER, 5 }, { WRITE, 5, 5 },
-			{ READ, BUFFER, -EINTR }, { READ, BUFFER, 0 } } },
+			{ READ, BUFFER, -EINTR }, { READ, BUFFER, 0 } },
+		    0 },
 		{ "EINTR of write", ECHO_EOF, 100, 0,
 		    { { READ, BUFFER, 100 }, { WRITE, 100, -EINTR },
 			{ WRITE, 100, -EINTR }, { WRITE, 100, 60 },
 			{ WRITE, 40, -EINTR }, { WRITE, 40, 40 },
-			{ READ, BUFFER, 0 } } },
+			{ READ, BUFFER, 0 } },
+		    0 },
 		{ "timeout of read", ECHO_SILENT, 0, 0,
-		    { TICK, TICK, TICK, TICK } },
+		    { TICK, TICK, TICK, TICK }, 0 },
 		{ "timeout of a later read", ECHO_SILENT, 9, 0,
 		    { { READ, BUFFER, 9 }, { WRITE, 9, 9 },
-			{ READ, BUFFER, -EINTR }, TICK, TICK, TICK, TICK } },
+			{ READ, BUFFER, -EINTR }, TICK, TICK, TICK, TICK },
+		    0 },
 		{ "timeouts with something in between", ECHO_SILENT, 9, 0,
 		    { TICK, TICK, TICK, { READ, BUFFER, 9 }, { WRITE, 9, 9 },
-			TICK, TICK, TICK, TICK } },
+			TICK, TICK, TICK, TICK },
+		    0 },
 		{ "timeout of write", ECHO_STALLED, 0, 0,
 		    { { READ, BUFFER, 9 }, { WRITE, 9, -EAGAIN },
 			{ WRITE, 9, -EAGAIN }, { WRITE, 9, -EAGAIN },
-			{ WRITE, 9, -EAGAIN } } },
+			{ WRITE, 9, -EAGAIN } },
+		    0 },
 		{ "timeout amid a write", ECHO_STALLED, 60, 0,
 		    { { READ, BUFFER, 100 }, { WRITE, 100, 60 },
 			{ WRITE, 40, -EINTR }, { WRITE, 40, -EAGAIN },
 			{ WRITE, 40, -EAGAIN }, { WRITE, 40, -EAGAIN },
-			{ WRITE, 40, -EAGAIN } } },
+			{ WRITE, 40, -EAGAIN } },
+		    0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		expect_play(&rows[i]);
+}
+
+/* What was read before is written before anything is read, and counts. */
+static void
+held_bytes_go_first(void **state)
+{
+	static const struct play rows[] = {
+		{ "a byte", ECHO_EOF, 1, 0,
+		    { { WRITE, 1, 1 }, { READ, BUFFER, 0 } }, 1 },
+		{ "a buffer", ECHO_EOF, BUFFER, 0,
+		    { { WRITE, BUFFER, BUFFER }, { READ, BUFFER, 0 } },
+		    BUFFER },
+		{ "and more", ECHO_EOF, 17, 0,
+		    { { WRITE, 7, 7 }, { READ, BUFFER, 10 }, { WRITE, 10, 10 },
+			{ READ, BUFFER, 0 } },
+		    7 },
+		{ "a buffer, and another", ECHO_EOF, 2 * BUFFER, 0,
+		    { { WRITE, BUFFER, BUFFER }, { READ, BUFFER, BUFFER },
+			{ WRITE, BUFFER, BUFFER }, { READ, BUFFER, 0 } },
+		    BUFFER },
+		{ "short writes", ECHO_EOF, 105, 0,
+		    { { WRITE, 100, 1 }, { WRITE, 99, 98 }, { WRITE, 1, 1 },
+			{ READ, BUFFER, 5 }, { WRITE, 5, 5 },
+			{ READ, BUFFER, 0 } },
+		    100 },
+		{ "EINTR", ECHO_EOF, 100, 0,
+		    { { WRITE, 100, -EINTR }, { WRITE, 100, 60 },
+			{ WRITE, 40, -EINTR }, { WRITE, 40, 40 },
+			{ READ, BUFFER, -EINTR }, { READ, BUFFER, 0 } },
+		    100 },
+		{ "a stalled client", ECHO_STALLED, 0, 0,
+		    { { WRITE, 9, -EAGAIN }, { WRITE, 9, -EAGAIN },
+			{ WRITE, 9, -EAGAIN }, { WRITE, 9, -EAGAIN } },
+		    9 },
+		{ "a client that stalls amid them", ECHO_STALLED, 60, 0,
+		    { { WRITE, 100, 60 }, { WRITE, 40, -EAGAIN },
+			{ WRITE, 40, -EAGAIN }, { WRITE, 40, -EAGAIN },
+			{ WRITE, 40, -EAGAIN } },
+		    100 },
+		{ "a silent client", ECHO_SILENT, 9, 0,
+		    { { WRITE, 9, 9 }, TICK, TICK, TICK, TICK }, 9 },
+		{ "a client that is gone", ECHO_RESET, 0, 0,
+		    { { WRITE, 9, -EPIPE } }, 9 },
+		{ "a client that vanishes amid them", ECHO_VANISHED, 5, 0,
+		    { { WRITE, 9, 5 }, { WRITE, 4, -ETIMEDOUT } }, 9 },
+		{ "a full disk", ECHO_FAILED, 5, ENOSPC,
+		    { { WRITE, 9, 5 }, { WRITE, 4, -ENOSPC } }, 9 },
+		{ "a client that goes after them", ECHO_RESET, 9, 0,
+		    { { WRITE, 9, 9 }, { READ, BUFFER, -ECONNRESET } }, 9 },
 	};
 
 	(void)state;
@@ -310,17 +378,22 @@ errors_are_classified(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		const int error = rows[i].error;
+
+		assert_int_equal(echo_why(error), rows[i].end);
+
 		const struct play plays[] = {
 			{ strerror(error), rows[i].end, 0, error,
-			    { { READ, BUFFER, -error } } },
+			    { { READ, BUFFER, -error } }, 0 },
 			{ strerror(error), rows[i].end, 7, error,
 			    { { READ, BUFFER, 7 }, { WRITE, 7, 7 },
-				{ READ, BUFFER, -error } } },
+				{ READ, BUFFER, -error } },
+			    0 },
 			{ strerror(error), rows[i].end, 0, error,
-			    { { READ, BUFFER, 7 }, { WRITE, 7, -error } } },
+			    { { READ, BUFFER, 7 }, { WRITE, 7, -error } }, 0 },
 			{ strerror(error), rows[i].end, 5, error,
 			    { { READ, BUFFER, 7 }, { WRITE, 7, 5 },
-				{ WRITE, 2, -error } } },
+				{ WRITE, 2, -error } },
+			    0 },
 		};
 
 		for (size_t j = 0; j < COUNT(plays); j++)
@@ -383,6 +456,12 @@ static void
 make_blocking(int fd)
 {
 	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+}
+
+static void
+make_impatient(int fd)
+{
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 }
 
 static void
@@ -504,6 +583,9 @@ start(void *(*run)(void *), void *arg)
 	return thread;
 }
 
+/* Whether somebody who shares echo()'s descriptors does not want to wait. */
+static bool impatient;
+
 struct transfer {
 	const char *name;
 	enum kind kind;
@@ -530,6 +612,10 @@ expect_transfer(const struct transfer *row, uint64_t seed)
 
 	if (row->small)
 		small_buffers(&w);
+	if (impatient) {
+		make_impatient(w.in);
+		make_impatient(w.out);
+	}
 	disturb.active = true;
 	disturb.random = seed + 1;
 	disturb.one_in = row->one_in;
@@ -537,7 +623,8 @@ expect_transfer(const struct transfer *row, uint64_t seed)
 	disturb.faked = 0;
 
 	const pthread_t thread = start(run_peer, &p);
-	const enum echo_end end = echo(w.in, w.out, buf, row->buffer, &total);
+	const enum echo_end end =
+	    echo(w.in, w.out, buf, row->buffer, 0, &total);
 
 	end_of_echo(&w);
 	assert_int_equal(pthread_join(thread, NULL), 0);
@@ -615,13 +702,75 @@ half_closing_client_gets_all(void **state)
 		assert_int_equal(__real_write(w.to, "hello", 5), 5);
 		assert_int_equal(shutdown(w.to, SHUT_WR), 0);
 		assert_int_equal(
-		    echo(w.in, w.out, buf, sizeof(buf), &total), ECHO_EOF);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total), ECHO_EOF);
 		assert_int_equal(total, 5);
 		end_of_echo(&w);
 		assert_int_equal(recv(w.from, text, sizeof(text), 0), 5);
 		assert_string_equal(text, "hello");
 		assert_int_equal(recv(w.from, text, sizeof(text), 0), 0);
 		close(w.from);
+	}
+}
+
+/* O_NONBLOCK is of the open file, which others may have, too. */
+static void
+others_may_not_want_to_wait(void **state)
+{
+	enum { KB = 1024, MB = 1024 * KB };
+	static const struct transfer rows[] = {
+		{ "nothing", TCP, 65536, 0, 1, 0, 0, 0, 0 },
+		{ "bytes", LOCAL, 65536, 2 * KB, 1, 0, 0, 0, 0 },
+		{ "bulk", LOCAL, 65536, 4 * MB, 65536, 0, 0, 0, 0 },
+		{ "bulk, pipes", PIPES, 65536, 4 * MB, 65536, 0, 0, 0, 0 },
+		{ "bulk, TCP", TCP, 65536, 4 * MB, 65536, 0, 0, 0, 0 },
+		{ "a late reader", LOCAL, 65536, 512 * KB, 65536, 1, 1, 0, 0 },
+		{ "a late reader, TCP", TCP, 65536, 512 * KB, 65536, 1, 1, 0,
+		    0 },
+		{ "a late reader, pipes", PIPES, 65536, 512 * KB, 65536, 0, 1,
+		    0, 0 },
+		{ "all at once", LOCAL, 65536, 512 * KB, 65536, 1, 1, 2, 9999 },
+	};
+
+	(void)state;
+	impatient = true;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		expect_transfer(&rows[i], SEED + i);
+	impatient = false;
+}
+
+/* Over every kind of wire, and more of them than it takes at once. */
+static void
+held_bytes_come_back_in_order(void **state)
+{
+	static const enum kind kinds[] = { PIPES, LOCAL, TCP };
+	static char buf[65536];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		_Atomic uint64_t total = 0;
+		struct peer p = {
+			.w = make_wire(kinds[i]),
+			.bytes = sizeof(buf) + 100000,
+			.largest = 9999,
+			.random = SEED,
+			.sent = sizeof(buf), /* it seems */
+		};
+		const struct wire w = p.w;
+
+		small_buffers(&w);
+		fill(buf, sizeof(buf), 0);
+
+		const pthread_t thread = start(run_peer, &p);
+		const enum echo_end end =
+		    echo(w.in, w.out, buf, sizeof(buf), sizeof(buf), &total);
+
+		end_of_echo(&w);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(end, ECHO_EOF);
+		assert_int_equal(p.error, 0);
+		assert_false(p.wrong);
+		assert_int_equal(p.received, sizeof(buf) + 100000);
+		assert_int_equal(total, sizeof(buf) + 100000);
 	}
 }
 
@@ -728,7 +877,7 @@ signal_storm_loses_nothing(void **state)
 
 		const pthread_t thread = start(run_storm, &s);
 		const enum echo_end end =
-		    echo(w.in, w.out, buf, sizeof(buf), &total);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total);
 
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		interrupted.on_read = interrupted.on_write = NULL;
@@ -788,7 +937,7 @@ shutdown_by_a_handler_is_end_of_file(void **state)
 
 		const pthread_t thread = start(run_stopper, &s);
 		const enum echo_end end =
-		    echo(w.in, w.out, buf, sizeof(buf), &total);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total);
 
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		shut = -1;
@@ -819,7 +968,7 @@ shutdown_flushes_what_has_arrived(void **state)
 		assert_int_equal(poll(&arrived, 1, -1), 1);
 		assert_int_equal(shutdown(w.in, SHUT_RD), 0);
 		assert_int_equal(
-		    echo(w.in, w.out, buf, sizeof(buf), &total), ECHO_EOF);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total), ECHO_EOF);
 		end_of_echo(&w);
 		assert_int_equal(total, 5);
 		assert_int_equal(
@@ -846,7 +995,7 @@ reset_is_told(void **state)
 	    setsockopt(w.to, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
 	close(w.to); /* RST */
 	assert_int_equal(
-	    echo(w.in, w.out, buf, sizeof(buf), &total), ECHO_RESET);
+	    echo(w.in, w.out, buf, sizeof(buf), 0, &total), ECHO_RESET);
 	assert_int_equal(total, 0);
 	end_of_echo(&w);
 }
@@ -888,7 +1037,7 @@ reset_amid_a_write_is_told(void **state)
 
 		const pthread_t thread = start(run_leaver, &p);
 		const enum echo_end end =
-		    echo(w.in, w.out, buf, sizeof(buf), &total);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total);
 
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		end_of_echo(&w);
@@ -909,7 +1058,7 @@ broken_pipe_is_told(void **state)
 	assert_int_equal(__real_write(w.to, "hello", 5), 5);
 	close_two(w.to, w.from);
 	assert_int_equal(
-	    echo(w.in, w.out, buf, sizeof(buf), &total), ECHO_RESET);
+	    echo(w.in, w.out, buf, sizeof(buf), 0, &total), ECHO_RESET);
 	assert_int_equal(total, 0);
 	end_of_echo(&w);
 }
@@ -926,7 +1075,7 @@ full_disk_is_a_failure(void **state)
 	assert_int_not_equal(full, -1);
 	assert_int_equal(__real_write(w.to, "hello", 5), 5);
 	assert_int_equal(
-	    echo(w.in, full, buf, sizeof(buf), &total), ECHO_FAILED);
+	    echo(w.in, full, buf, sizeof(buf), 0, &total), ECHO_FAILED);
 	assert_int_equal(errno, ENOSPC);
 	assert_int_equal(total, 0);
 	close(full);
@@ -959,19 +1108,21 @@ silent_client_is_told(void **state)
 	static const enum kind kinds[] = { LOCAL, TCP };
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(kinds); i++) {
+	for (size_t i = 0; i < 2 * COUNT(kinds); i++) {
 		char text[6] = "", buf[64];
 		_Atomic uint64_t total = 0;
-		const struct wire w = make_wire(kinds[i]);
+		const struct wire w = make_wire(kinds[i % COUNT(kinds)]);
 
 		make_blocking(w.from);
 		set_timeout(w.in, SO_RCVTIMEO);
+		if (i >= COUNT(kinds)) /* it waits all the same */
+			make_impatient(w.in);
 		assert_int_equal(__real_write(w.to, "hello", 5), 5);
 
 		const int64_t before = milliseconds();
 
-		assert_int_equal(
-		    echo(w.in, w.out, buf, sizeof(buf), &total), ECHO_SILENT);
+		assert_int_equal(echo(w.in, w.out, buf, sizeof(buf), 0, &total),
+		    ECHO_SILENT);
 		/* Timers count in jiffies, of up to 10 ms. */
 		assert_true(milliseconds() - before >= TIMEOUT - 20);
 		assert_int_equal(total, 5);
@@ -982,7 +1133,7 @@ silent_client_is_told(void **state)
 		assert_int_equal(__real_write(w.to, "world", 5), 5);
 		assert_int_equal(shutdown(w.to, SHUT_WR), 0);
 		assert_int_equal(
-		    echo(w.in, w.out, buf, sizeof(buf), &total), ECHO_EOF);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total), ECHO_EOF);
 		assert_int_equal(total, 10);
 		assert_int_equal(recv(w.from, text, sizeof(text), 0), 5);
 		assert_string_equal(text, "world");
@@ -1011,10 +1162,10 @@ stalled_client_is_told(void **state)
 	static char buf[65536];
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(kinds); i++) {
+	for (size_t i = 0; i < 2 * COUNT(kinds); i++) {
 		_Atomic uint64_t total = 0;
 		struct peer p = {
-			.w = make_wire(kinds[i]),
+			.w = make_wire(kinds[i % COUNT(kinds)]),
 			.bytes = UINT64_MAX,
 			.largest = 65536,
 			.random = SEED,
@@ -1023,11 +1174,13 @@ stalled_client_is_told(void **state)
 
 		small_buffers(&w);
 		set_timeout(w.out, SO_SNDTIMEO);
+		if (i >= COUNT(kinds)) /* it waits all the same */
+			make_impatient(w.out);
 
 		const int64_t before = milliseconds();
 		const pthread_t thread = start(run_sender, &p);
 		const enum echo_end end =
-		    echo(w.in, w.out, buf, sizeof(buf), &total);
+		    echo(w.in, w.out, buf, sizeof(buf), 0, &total);
 		const int64_t lasted = milliseconds() - before;
 
 		/* All that was written is still there to be received. */
@@ -1066,7 +1219,7 @@ nothing_beyond_the_buffer_is_touched(void **state)
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(__real_write(w.to, buf, SIZE), SIZE);
 	close(w.to);
-	assert_int_equal(echo(w.in, w.out, buf, SIZE, &total), ECHO_EOF);
+	assert_int_equal(echo(w.in, w.out, buf, SIZE, 0, &total), ECHO_EOF);
 	assert_int_equal(total, 20 * SIZE);
 	assert_memory_equal(buf + SIZE, guard, sizeof(guard));
 	end_of_echo(&w);
@@ -1078,8 +1231,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scripts_are_followed),
+		cmocka_unit_test(held_bytes_go_first),
 		cmocka_unit_test(errors_are_classified),
 		cmocka_unit_test(all_bytes_come_back_in_order),
+		cmocka_unit_test(others_may_not_want_to_wait),
+		cmocka_unit_test(held_bytes_come_back_in_order),
 		cmocka_unit_test(half_closing_client_gets_all),
 		cmocka_unit_test(signal_storm_loses_nothing),
 		cmocka_unit_test(shutdown_by_a_handler_is_end_of_file),

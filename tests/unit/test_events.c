@@ -113,6 +113,32 @@ refused_says_the_limit(void **state)
 }
 
 static void
+refused_datagrams_are_told_apart(void **state)
+{
+	const struct address v4 = make_v4("192.0.2.7", 19);
+	const struct address v6 = make_v6("2001:db8::7", 0, 50313);
+	const struct address link = make_v6("fe80::7", 2, 7);
+
+	(void)state;
+	event_refused_datagram_fast(&v4, "192.0.2.7", 100);
+	assert_string_equal(capture_text(),
+	    "refused datagram from 192.0.2.7:19: more than 100 a second from "
+	    "192.0.2.7\n");
+	event_refused_datagram_fast(&v6, "2001:db8::/64", 1000000);
+	assert_string_equal(capture_text(),
+	    "refused datagram from [2001:db8::7]:50313: more than 1000000 a "
+	    "second from 2001:db8::/64\n");
+	event_refused_datagram_source(&v4);
+	assert_string_equal(capture_text(),
+	    "refused datagram from 192.0.2.7:19: echoes might go round for "
+	    "ever\n");
+	event_refused_datagram_source(&link);
+	assert_string_equal(capture_text(),
+	    "refused datagram from [fe80::7%2]:7: echoes might go round for "
+	    "ever\n");
+}
+
+static void
 priority_is_the_callers(void **state)
 {
 	const struct client c = {
@@ -137,6 +163,8 @@ priority_is_the_callers(void **state)
 	log_open(LOG_TO_STDERR, LOG_WARNING);
 	event_refused_many(&c.peer, "192.0.2.7", 1);
 	event_refused_fast(&c.peer, "192.0.2.7", 1);
+	event_refused_datagram_fast(&c.peer, "192.0.2.7", 1);
+	event_refused_datagram_source(&c.peer);
 	event_refusals_held(&r, START);
 	assert_string_equal(capture_text(), "");
 }
@@ -182,6 +210,54 @@ rest_is_a_line_a_second(void **state)
 	event_refusals_held(&r, START + 2 * CLOCK_SECOND);
 	event_refusals_held(&r, START + 3600 * CLOCK_SECOND);
 	assert_string_equal(capture_text(), "");
+}
+
+/* Of datagrams, by what they are called. */
+static void
+count_says_of_what(void **state)
+{
+	struct refusals r = { .what = " datagrams" };
+
+	(void)state;
+	assert_true(event_refusal_due(&r, START));
+	assert_false(event_refusal_due(&r, START));
+	event_refusals_held(&r, START + CLOCK_SECOND);
+	assert_string_equal(
+	    capture_text(), "refused 1 more datagrams in the meantime\n");
+	assert_string_equal(r.what, " datagrams");
+}
+
+/* Somebody else counted them: they wait as the others do. */
+static void
+many_can_be_held_at_once(void **state)
+{
+	struct refusals r = { 0 };
+
+	(void)state;
+	event_refusals_hold(&r, 0);
+	event_refusals_held(&r, START);
+	assert_string_equal(capture_text(), "");
+
+	assert_true(event_refusal_due(&r, START));
+	event_refusals_hold(&r, 0);
+	event_refusals_hold(&r, UINT64_C(5000000000));
+	assert_false(event_refusal_due(&r, START + 1));
+	event_refusals_hold(&r, 99);
+	event_refusals_held(&r, START + CLOCK_SECOND - 1);
+	assert_string_equal(capture_text(), "");
+	event_refusals_held(&r, START + CLOCK_SECOND);
+	assert_string_equal(
+	    capture_text(), "refused 5000000100 more in the meantime\n");
+	event_refusals_held(&r, START + 2 * CLOCK_SECOND);
+	assert_string_equal(capture_text(), "");
+
+	/* Without one that got a line they need not wait. */
+	r = (struct refusals){ 0 };
+	event_refusals_hold(&r, UINT64_MAX);
+	event_refusals_held(&r, START);
+	assert_string_equal(capture_text(),
+	    "refused 18446744073709551615 more in the meantime\n");
+	assert_false(event_refusal_due(&r, START));
 }
 
 /* Its own line would be the second within a second. */
@@ -313,9 +389,12 @@ main(void)
 		EVENTS_TEST(connected_says_who),
 		EVENTS_TEST(closed_says_why),
 		EVENTS_TEST(refused_says_the_limit),
+		EVENTS_TEST(refused_datagrams_are_told_apart),
 		EVENTS_TEST(priority_is_the_callers),
 		EVENTS_TEST(first_is_told_at_once),
 		EVENTS_TEST(rest_is_a_line_a_second),
+		EVENTS_TEST(count_says_of_what),
+		EVENTS_TEST(many_can_be_held_at_once),
 		EVENTS_TEST(one_right_after_the_count_waits),
 		EVENTS_TEST(count_comes_with_the_next_if_not_before),
 		EVENTS_TEST(quiet_second_makes_it_the_first_again),

@@ -202,12 +202,29 @@ resolve(const char *specs, uint16_t port, int family)
 }
 
 static int
+open_config(const struct listener_config *config)
+{
+	const int status = listeners_resolve(&ls, config);
+
+	return status != 0 ? status : listeners_open(&ls, config);
+}
+
+static int
 resolve_and_open(const char *specs, uint16_t port, int family)
 {
 	const struct listener_config config = make_config(specs, port, family);
-	const int status = listeners_resolve(&ls, &config);
 
-	return status != 0 ? status : listeners_open(&ls, &config);
+	return open_config(&config);
+}
+
+/* The same with UDP. */
+static struct listener_config
+make_udp_config(const char *specs, uint16_t port, int family)
+{
+	struct listener_config config = make_config(specs, port, family);
+
+	config.udp = true;
+	return config;
 }
 
 /* Whether this machine has IPv6 at all. */
@@ -289,9 +306,49 @@ specs_become_addresses(void **state)
 			const struct address *addr = &ls.at[j].addr;
 
 			assert_int_equal(ls.at[j].fd, -1);
+			assert_int_equal(ls.at[j].type, SOCK_STREAM);
+			assert_false(ls.at[j].inherited);
 			assert_int_equal(addr->len,
 			    addr->sa.sa_family == AF_INET ? sizeof(addr->in)
 							  : sizeof(addr->in6));
+		}
+	}
+	expect_log(NULL);
+}
+
+/* Each address once more, those of TCP first. */
+static void
+specs_become_addresses_of_udp_too(void **state)
+{
+	static const struct {
+		const char *specs;
+		int family;
+		const char *want;
+	} rows[] = {
+		{ "", AF_UNSPEC,
+		    "0.0.0.0:7, [::]:7, 0.0.0.0:7/udp and [::]:7/udp" },
+		{ "", AF_INET6, "[::]:7 and [::]:7/udp" },
+		{ "127.0.0.1 [::1]:8", AF_UNSPEC,
+		    "127.0.0.1:7, [::1]:8, 127.0.0.1:7/udp and [::1]:8/udp" },
+		{ "127.0.0.1 127.0.0.1:7", AF_INET,
+		    "127.0.0.1:7 and 127.0.0.1:7/udp" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct listener_config config =
+		    make_udp_config(rows[i].specs, 7, rows[i].family);
+		char text[LISTENERS_TEXT_SIZE];
+
+		assert_int_equal(listeners_resolve(&ls, &config), 0);
+		assert_string_equal(listeners_format(&ls, text), rows[i].want);
+		for (size_t j = 0; j < ls.n; j++) {
+			assert_int_equal(ls.at[j].fd, -1);
+			assert_int_equal(ls.at[j].type,
+			    j < ls.n / 2 ? SOCK_STREAM : SOCK_DGRAM);
+			/* The same one wants both. */
+			assert_int_equal(
+			    ls.at[j].specs, ls.at[(j + ls.n / 2) % ls.n].specs);
 		}
 	}
 	expect_log(NULL);
@@ -325,6 +382,7 @@ what_cannot_be_resolved_is_named(void **state)
 static void
 there_is_room_for_32(void **state)
 {
+	struct listener_config config;
 	static const struct {
 		const char *specs; /* after 14 with two addresses each */
 		size_t n; /* 0: too many */
@@ -351,6 +409,14 @@ there_is_room_for_32(void **state)
 		assert_int_equal(status, rows[i].n ? 0 : EX_UNAVAILABLE);
 		if (rows[i].n != 0)
 			assert_int_equal(ls.n, rows[i].n);
+		expect_log(rows[i].n ? NULL : ".test: more than 32");
+
+		/* And for as many of UDP. */
+		config = make_udp_config(specs, 7, AF_UNSPEC);
+		assert_int_equal(listeners_resolve(&ls, &config),
+		    rows[i].n ? 0 : EX_UNAVAILABLE);
+		if (rows[i].n != 0)
+			assert_int_equal(ls.n, 2 * rows[i].n);
 		expect_log(rows[i].n ? NULL : ".test: more than 32");
 	}
 }
@@ -414,6 +480,63 @@ sockets_are_set_up(void **state)
 	expect_log(NULL);
 }
 
+static int
+get_milliseconds(int fd, int name)
+{
+	struct timeval tv;
+	socklen_t len = sizeof(tv);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &tv, &len), 0);
+	return (int)(tv.tv_sec * 1000 + tv.tv_usec / 1000);
+}
+
+/* What the worker of UDP needs. */
+static void
+expect_datagram_socket(int fd)
+{
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	/* A reply may have to wait, but for a moment. */
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_in_range(get_milliseconds(fd, SO_SNDTIMEO), 1, 20);
+	assert_int_equal(get_int(fd, IPPROTO_IP, IP_PKTINFO), 1);
+	if (domain_of(fd) == AF_INET6)
+		assert_int_equal(
+		    get_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
+}
+
+static void
+datagram_sockets_are_set_up(void **state)
+{
+	struct listener_config config = make_udp_config("", 0, AF_UNSPEC);
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	config.idle_timeout = 600; /* it is of clients */
+	assert_int_equal(open_config(&config), 0);
+	assert_int_equal(ls.n, 4);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(
+		    get_int(ls.at[i].fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+	for (size_t i = 2; i < 4; i++) {
+		const int fd = ls.at[i].fd;
+
+		expect_datagram_socket(fd);
+		assert_int_equal(domain_of(fd), ls.at[i].addr.sa.sa_family);
+		assert_int_not_equal(bound_port(fd), 0);
+		/* Another echod could take datagrams away with it. */
+		assert_int_equal(get_int(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+		assert_int_equal(get_int(fd, SOL_SOCKET, SO_REUSEPORT), 0);
+		assert_int_equal(get_milliseconds(fd, SO_RCVTIMEO), 0);
+		if (domain_of(fd) == AF_INET6)
+			assert_int_equal(
+			    get_int(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+	}
+	listeners_close(&ls);
+	expect_log(NULL);
+}
+
 /* Connect to l, and accept that. */
 static void
 connect_to(const struct listener *l, int *client, int *accepted)
@@ -432,16 +555,6 @@ connect_to(const struct listener *l, int *client, int *accepted)
 	assert_int_equal(connect(*client, &addr.sa, addr.len), 0);
 	*accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	assert_int_not_equal(*accepted, -1);
-}
-
-static int
-get_milliseconds(int fd, int name)
-{
-	struct timeval tv;
-	socklen_t len = sizeof(tv);
-
-	assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &tv, &len), 0);
-	return (int)(tv.tv_sec * 1000 + tv.tv_usec / 1000);
 }
 
 static void
@@ -539,6 +652,47 @@ port_in_use_is_told(void **state)
 	expect_log(NULL);
 }
 
+/*
+ * Of UDP, not even by somebody who would share it.  At that address no TCP is
+ * in the way, as connections of other tests are at 127.0.0.1.
+ */
+static void
+port_of_udp_in_use_is_told(void **state)
+{
+	struct listener_config config =
+	    make_udp_config("127.0.0.77", 0, AF_INET);
+	const struct address any = make_v4("127.0.0.77", 0);
+	const int on = 1, other = __real_socket(AF_INET, SOCK_DGRAM, 0);
+	char want[128];
+
+	(void)state;
+	assert_int_not_equal(other, -1);
+	assert_int_equal(
+	    __real_setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)),
+	    0);
+	assert_int_equal(__real_bind(other, &any.sa, any.len), 0);
+
+	const size_t before = count_descriptors();
+
+	config.port = bound_port(other);
+	snprintf(want, sizeof(want),
+	    "cannot listen on 127.0.0.77:%u/udp: Address already in use; "
+	    "'ss -lunp' shows who has it\n",
+	    config.port);
+	assert_int_equal(open_config(&config), EX_UNAVAILABLE);
+	expect_log(want);
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(count_descriptors(), before);
+
+	/* To check is to ask what a start would find without it. */
+	assert_int_equal(listeners_resolve(&ls, &config), 0);
+	assert_int_equal(listeners_check(&ls), 0);
+	listeners_close(&ls);
+	assert_int_equal(count_descriptors(), before);
+	close(other);
+	expect_log(NULL);
+}
+
 static void
 check_does_not_mind_a_port_in_use(void **state)
 {
@@ -599,9 +753,73 @@ failures_are_told_and_leave_nothing(void **state)
 }
 
 static void
+failures_of_udp_are_told_and_leave_nothing(void **state)
+{
+	static const struct {
+		struct fault fault;
+		int status;
+		const char *log;
+	} rows[] = {
+		{ { SOCKET, AF_UNSPEC, 2, EMFILE, true }, EX_OSERR,
+		    "127.0.0.1:0/udp: Too many open files" },
+		{ { BIND, AF_UNSPEC, 3, EACCES, true }, EX_NOPERM,
+		    "127.0.0.2:0/udp: Permission denied; ports below 1024" },
+		{ { BIND, AF_UNSPEC, 2, EADDRINUSE, true }, EX_UNAVAILABLE,
+		    "127.0.0.1:0/udp: Address already in use; 'ss -lunp'" },
+		/* That it has TCP's does not make it spare. */
+		{ { BIND, AF_UNSPEC, 2, EADDRNOTAVAIL, true }, EX_UNAVAILABLE,
+		    "cannot listen on 127.0.0.1:0/udp: " },
+		{ { BIND, AF_UNSPEC, 0, EADDRNOTAVAIL, true }, EX_UNAVAILABLE,
+		    "cannot listen on 127.0.0.1:0: " },
+	};
+	const struct listener_config config =
+	    make_udp_config("127.0.0.1 127.0.0.2", 0, AF_INET);
+	const size_t before = count_descriptors();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		set_fault(rows[i].fault);
+		assert_int_equal(open_config(&config), rows[i].status);
+		expect_log(rows[i].log);
+		assert_int_equal(ls.n, 0);
+		assert_int_equal(count_descriptors(), before);
+	}
+	/* UDP does not listen(2), so two are all that do. */
+	set_fault((struct fault){ LISTEN, AF_UNSPEC, UINT32_MAX, 0, true });
+	assert_int_equal(open_config(&config), 0);
+	assert_int_equal(fault_seen, 2);
+	listeners_close(&ls);
+}
+
+/* Of a name that has another address, both sockets of one may be absent. */
+static void
+absent_addresses_of_udp_are_left_out(void **state)
+{
+	const struct listener_config config =
+	    make_udp_config("half.test 127.0.0.2", 0, AF_UNSPEC);
+	char text[LISTENERS_TEXT_SIZE];
+
+	(void)state;
+	assert_int_equal(open_config(&config), 0);
+	assert_string_equal(listeners_format(&ls, text),
+	    "127.0.0.1:0, 127.0.0.2:0, 127.0.0.1:0/udp and 127.0.0.2:0/udp");
+	for (size_t i = 0; i < ls.n; i++)
+		assert_int_equal(
+		    get_int(ls.at[i].fd, SOL_SOCKET, SO_TYPE), ls.at[i].type);
+	listeners_close(&ls);
+	assert_string_equal(capture_text(),
+	    "echod: not listening on " ALIEN4
+	    ":0: Cannot assign requested address\n"
+	    "echod: not listening on " ALIEN4
+	    ":0/udp: Cannot assign requested address\n");
+}
+
+static void
 every_socket_option_is_checked(void **state)
 {
 	const size_t before = count_descriptors();
+	const struct listener_config udp =
+	    make_udp_config("127.0.0.1 ::1", 0, AF_UNSPEC);
 	unsigned n = 0;
 
 	(void)state;
@@ -619,6 +837,22 @@ every_socket_option_is_checked(void **state)
 		assert_int_equal(
 		    resolve_and_open("127.0.0.1 ::1", 0, AF_UNSPEC), EX_OSERR);
 		expect_log("[::1]:0: Cannot allocate memory");
+		assert_int_equal(ls.n, 0);
+		assert_int_equal(count_descriptors(), before);
+	}
+	/* UDP has its own behind them. */
+	set_fault((struct fault){ SETSOCKOPT, AF_INET6, UINT32_MAX, 0, true });
+	assert_int_equal(open_config(&udp), 0);
+
+	const unsigned all = fault_seen;
+
+	listeners_close(&ls);
+	assert_true(all >= n + 5);
+	for (unsigned i = n; i < all; i++) {
+		set_fault(
+		    (struct fault){ SETSOCKOPT, AF_INET6, i, ENOMEM, true });
+		assert_int_equal(open_config(&udp), EX_OSERR);
+		expect_log("[::1]:0/udp: Cannot allocate memory");
 		assert_int_equal(ls.n, 0);
 		assert_int_equal(count_descriptors(), before);
 	}
@@ -813,6 +1047,39 @@ make_udp6(void)
 	return __real_socket(AF_INET6, SOCK_DGRAM, 0);
 }
 
+/* Bound, as a manager makes it; non-blocking, as it may be. */
+static int
+make_udp_bound(void)
+{
+	const struct address addr = make_v4("127.0.0.1", 0);
+	const int fd = __real_socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
+	return fd;
+}
+
+static int
+make_udp_dual(void)
+{
+	const struct address addr = make_v6("::", 0, 0);
+	const int off = 0, fd = __real_socket(AF_INET6, SOCK_DGRAM, 0);
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(
+	    __real_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)),
+	    0);
+	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
+	return fd;
+}
+
+/* Takes root, or CAP_NET_RAW. */
+static int
+make_raw(void)
+{
+	return __real_socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+}
+
 static int
 make_unix(void)
 {
@@ -940,6 +1207,46 @@ open_sets_up_what_was_handed_over(void **state)
 }
 
 static void
+sockets_of_udp_are_taken_over_and_set_up(void **state)
+{
+	const struct listener_config config = make_config(":9", 9, AF_UNSPEC);
+	char text[LISTENERS_TEXT_SIZE], want[LISTENERS_TEXT_SIZE];
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	hand_over(0, make_udp_bound());
+	hand_over(1, make_v4_listening());
+	hand_over(2, make_udp_dual());
+	snprintf(want, sizeof(want),
+	    "127.0.0.1:%u/udp, 127.0.0.1:%u and [::]:%u/udp", bound_port(FIRST),
+	    bound_port(FIRST + 1), bound_port(FIRST + 2));
+	assert_int_equal(listeners_inherit(&ls, FIRST, 3), 0);
+	assert_int_equal(ls.n, 3);
+	assert_string_equal(listeners_format(&ls, text), want);
+	for (size_t i = 0; i < ls.n; i++) {
+		const struct listener *l = &ls.at[i];
+
+		assert_true(l->inherited);
+		assert_int_equal(l->fd, FIRST + (int)i);
+		assert_int_equal(l->type, i == 1 ? SOCK_STREAM : SOCK_DGRAM);
+		assert_int_equal(fcntl(l->fd, F_GETFD), FD_CLOEXEC);
+		assert_int_equal(
+		    (fcntl(l->fd, F_GETFL) & O_NONBLOCK) != 0, i == 1);
+	}
+	assert_int_equal(listeners_check(&ls), 0);
+	assert_int_equal(get_int(FIRST, IPPROTO_IP, IP_PKTINFO), 0);
+	assert_int_equal(listeners_open(&ls, &config), 0);
+	assert_string_equal(listeners_format(&ls, text), want);
+	expect_datagram_socket(FIRST);
+	expect_datagram_socket(FIRST + 2);
+	/* It takes IPv4 as it did, and tells of both. */
+	assert_int_equal(get_int(FIRST + 2, IPPROTO_IPV6, IPV6_V6ONLY), 0);
+	listeners_close(&ls);
+	expect_log(NULL);
+}
+
+static void
 check_leaves_what_was_handed_over_alone(void **state)
 {
 	struct listener_config config = make_config("", 0, AF_UNSPEC);
@@ -978,8 +1285,9 @@ what_cannot_be_served_is_named(void **state)
 		int (*make)(void); /* NULL: nothing is there */
 		const char *why;
 	} rows[] = {
-		{ make_udp, "it is a UDP socket, and echod serves TCP" },
-		{ make_udp6, "it is a UDP socket, and echod serves TCP" },
+		{ make_udp, "it is not bound to a port" },
+		{ make_udp6, "it is not bound to a port" },
+		{ make_raw, "it is neither TCP nor UDP" },
 		{ make_unix, "it is neither IPv4 nor IPv6" },
 		{ make_unix_datagram, "it is neither IPv4 nor IPv6" },
 		{ make_fresh, "it does not listen; " },
@@ -997,6 +1305,8 @@ what_cannot_be_served_is_named(void **state)
 		for (int good = 0; good < 2; good++) { /* before it */
 			char log[128];
 
+			if (rows[i].make == make_raw && geteuid() != 0)
+				continue;
 			if (good > 0)
 				hand_over(0, make_v4_listening());
 			if (rows[i].make != NULL)
@@ -1016,7 +1326,7 @@ what_cannot_be_served_is_named(void **state)
 }
 
 static void
-there_is_room_for_32_handed_over(void **state)
+there_is_room_for_64_handed_over(void **state)
 {
 	(void)state;
 	for (int i = 0; i <= LISTENERS_MAX; i++)
@@ -1024,10 +1334,10 @@ there_is_room_for_32_handed_over(void **state)
 	assert_int_equal(
 	    listeners_inherit(&ls, FIRST, LISTENERS_MAX + 1), EX_UNAVAILABLE);
 	assert_int_equal(ls.n, 0);
-	expect_log("LISTEN_FDS: 33 sockets are more than 32");
+	expect_log("LISTEN_FDS: 65 sockets are more than 64");
 	assert_int_equal(
 	    listeners_inherit(&ls, FIRST, INT32_MAX - 3), EX_UNAVAILABLE);
-	expect_log("LISTEN_FDS: 2147483644 sockets are more than 32");
+	expect_log("LISTEN_FDS: 2147483644 sockets are more than 64");
 	assert_int_equal(listeners_inherit(&ls, FIRST, LISTENERS_MAX), 0);
 	assert_int_equal(ls.n, LISTENERS_MAX);
 	expect_log(NULL);
@@ -1056,10 +1366,18 @@ failing_to_set_up_closes_what_was_handed_over(void **state)
  */
 
 static void
-add(struct address addr)
+add_udp(struct address addr)
 {
 	assert_true(ls.n < LISTENERS_MAX);
-	ls.at[ls.n++] = (struct listener){ .fd = -1, .addr = addr };
+	ls.at[ls.n++] =
+	    (struct listener){ .fd = -1, .type = SOCK_DGRAM, .addr = addr };
+}
+
+static void
+add(struct address addr)
+{
+	add_udp(addr);
+	ls.at[ls.n - 1].type = SOCK_STREAM;
 }
 
 static void
@@ -1081,6 +1399,10 @@ lists_are_for_people(void **state)
 	add(make_v4("192.0.2.7", 8));
 	assert_string_equal(listeners_format(&ls, text),
 	    "0.0.0.0:7, [::]:7, [fe80::1%2]:65535 and 192.0.2.7:8");
+	add_udp(make_v4("192.0.2.7", 8));
+	assert_string_equal(listeners_format(&ls, text),
+	    "0.0.0.0:7, [::]:7, [fe80::1%2]:65535, 192.0.2.7:8 and "
+	    "192.0.2.7:8/udp");
 }
 
 static void
@@ -1097,7 +1419,14 @@ long_lists_are_cut(void **state)
 	listeners_format(&ls, out.text);
 	assert_int_equal(strlen(out.text), LISTENERS_TEXT_SIZE - 1);
 	assert_int_equal(strncmp(out.text, "[fe80:1111:", 11), 0);
-	assert_ptr_equal(listeners_title(&ls, out.text), out.text);
+	assert_ptr_equal(listeners_title(&ls, SOCK_STREAM, out.text), out.text);
+	assert_int_equal(strlen(out.text), LISTENERS_TEXT_SIZE - 1);
+	assert_string_equal(out.guard, "guarded");
+	for (size_t i = 0; i < ls.n; i++)
+		ls.at[i].type = SOCK_DGRAM;
+	listeners_format(&ls, out.text);
+	assert_int_equal(strlen(out.text), LISTENERS_TEXT_SIZE - 1);
+	listeners_title(&ls, SOCK_DGRAM, out.text);
 	assert_int_equal(strlen(out.text), LISTENERS_TEXT_SIZE - 1);
 	assert_string_equal(out.guard, "guarded");
 }
@@ -1125,9 +1454,51 @@ titles_are_short_where_they_can(void **state)
 		char text[LISTENERS_TEXT_SIZE];
 
 		assert_int_equal(resolve(rows[i].specs, 7, AF_UNSPEC), 0);
-		assert_ptr_equal(listeners_title(&ls, text), text);
+		assert_ptr_equal(listeners_title(&ls, SOCK_STREAM, text), text);
 		assert_string_equal(text, rows[i].want);
 	}
+}
+
+/* Each type for itself. */
+static void
+titles_are_of_a_type(void **state)
+{
+	static const struct {
+		const char *specs, *tcp, *udp;
+	} rows[] = {
+		{ "", ":7", ":7/udp" },
+		{ "127.0.0.1", "127.0.0.1:7", "127.0.0.1:7/udp" },
+		{ "127.0.0.1 ::", "127.0.0.1:7 and [::]:7",
+		    "127.0.0.1:7/udp and [::]:7/udp" },
+	};
+	char text[LISTENERS_TEXT_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct listener_config config =
+		    make_udp_config(rows[i].specs, 7, AF_UNSPEC);
+
+		assert_int_equal(listeners_resolve(&ls, &config), 0);
+		assert_string_equal(
+		    listeners_title(&ls, SOCK_STREAM, text), rows[i].tcp);
+		assert_string_equal(
+		    listeners_title(&ls, SOCK_DGRAM, text), rows[i].udp);
+		config.udp = false;
+		assert_int_equal(listeners_resolve(&ls, &config), 0);
+		assert_string_equal(
+		    listeners_title(&ls, SOCK_STREAM, text), rows[i].tcp);
+		assert_string_equal(listeners_title(&ls, SOCK_DGRAM, text), "");
+	}
+	/* What a manager hands over may be of UDP only, and mixed. */
+	ls.n = 0;
+	add_udp(make_v4("0.0.0.0", 9));
+	add(make_v4("127.0.0.1", 7));
+	add_udp(make_v6("::", 0, 9));
+	assert_string_equal(listeners_title(&ls, SOCK_DGRAM, text), ":9/udp");
+	assert_string_equal(
+	    listeners_title(&ls, SOCK_STREAM, text), "127.0.0.1:7");
+	ls.n = 0;
+	assert_string_equal(listeners_title(&ls, SOCK_STREAM, text), "");
 }
 
 static void
@@ -1159,27 +1530,34 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LISTENER_TEST(specs_become_addresses),
+		LISTENER_TEST(specs_become_addresses_of_udp_too),
 		LISTENER_TEST(what_cannot_be_resolved_is_named),
 		LISTENER_TEST(there_is_room_for_32),
 		LISTENER_TEST(sockets_are_set_up),
+		LISTENER_TEST(datagram_sockets_are_set_up),
 		LISTENER_TEST(accepted_sockets_inherit),
 		LISTENER_TEST(port_is_free_while_a_client_stays),
 		LISTENER_TEST(port_in_use_is_told),
+		LISTENER_TEST(port_of_udp_in_use_is_told),
 		LISTENER_TEST(check_does_not_mind_a_port_in_use),
 		LISTENER_TEST(failures_are_told_and_leave_nothing),
+		LISTENER_TEST(failures_of_udp_are_told_and_leave_nothing),
 		LISTENER_TEST(every_socket_option_is_checked),
 		LISTENER_TEST(absent_addresses_are_left_out),
+		LISTENER_TEST(absent_addresses_of_udp_are_left_out),
 		LISTENER_TEST(check_foretells_open),
 		LISTENER_TEST(check_opens_nothing),
 		INHERIT_TEST(sockets_are_taken_over),
 		INHERIT_TEST(open_sets_up_what_was_handed_over),
+		INHERIT_TEST(sockets_of_udp_are_taken_over_and_set_up),
 		INHERIT_TEST(check_leaves_what_was_handed_over_alone),
 		INHERIT_TEST(what_cannot_be_served_is_named),
-		INHERIT_TEST(there_is_room_for_32_handed_over),
+		INHERIT_TEST(there_is_room_for_64_handed_over),
 		INHERIT_TEST(failing_to_set_up_closes_what_was_handed_over),
 		LISTENER_TEST(lists_are_for_people),
 		LISTENER_TEST(long_lists_are_cut),
 		LISTENER_TEST(titles_are_short_where_they_can),
+		LISTENER_TEST(titles_are_of_a_type),
 		LISTENER_TEST(closing_empties),
 	};
 

@@ -118,6 +118,7 @@ only_the_urgent_is_logged(void **state)
 	(void)state;
 	for (int limit = LOG_ERR; limit <= LOG_DEBUG; limit++) {
 		log_open(LOG_TO_STDERR, limit);
+		assert_int_equal(log_priority(), limit);
 		for (int priority = LOG_EMERG; priority <= LOG_DEBUG;
 		     priority++) {
 			log_line(priority, "x");

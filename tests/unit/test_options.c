@@ -6,6 +6,7 @@
  */
 #include "echod/options.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -56,8 +57,9 @@ parse(struct options *opt, const char *line, char why[static OPTIONS_WHY_SIZE])
 	assert_memory_equal(&cmd, &copy, sizeof(cmd));
 	/* Strings that point into argv are to be read after cmd is gone. */
 	if (what == OPTIONS_SERVE) {
-		static char strings[2][256];
-		const char **const from[] = { &opt->pidfile, &opt->user };
+		static char strings[3][256];
+		const char **const from[] = { &opt->pidfile, &opt->user,
+			&opt->metrics };
 
 		for (size_t i = 0; i < COUNT(from); i++) {
 			if (*from[i] == NULL)
@@ -89,6 +91,10 @@ describe(const struct options *opt, char *text, size_t size)
 		fprintf(out, "port=%u ", opt->port);
 	if (opt->backlog != 4096)
 		fprintf(out, "backlog=%d ", opt->backlog);
+	if (opt->udp)
+		fprintf(out, "udp ");
+	if (opt->inetd)
+		fprintf(out, "inetd ");
 	if (opt->daemon)
 		fprintf(out, "daemon ");
 	if (opt->pidfile != NULL)
@@ -107,6 +113,14 @@ describe(const struct options *opt, char *text, size_t size)
 		fprintf(out, "grace=%d ", opt->grace);
 	if (opt->idle_timeout != 0)
 		fprintf(out, "idle-timeout=%d ", opt->idle_timeout);
+	for (size_t i = 0; i < opt->nproxy; i++) {
+		char net[INET6_ADDRSTRLEN];
+
+		inet_ntop(AF_INET6, &opt->proxy[i].net, net, sizeof(net));
+		fprintf(out, "proxy=%s/%d ", net, opt->proxy[i].bits);
+	}
+	if (opt->metrics != NULL)
+		fprintf(out, "metrics=%s ", opt->metrics);
 	if (opt->log != LOG_TO_STDERR)
 		fprintf(
 		    out, "%s ", opt->log == LOG_TO_SYSLOG ? "syslog" : "log?");
@@ -167,7 +181,15 @@ defaults_are_the_design(void **state)
 	assert_null(opt.pidfile);
 	assert_null(opt.user);
 	assert_int_equal(opt.max_clients, 1024);
+	assert_int_equal(opt.max_per_source, 0);
+	assert_int_equal(opt.rate, 0);
+	assert_int_equal(opt.ipv6_prefix, 64);
 	assert_int_equal(opt.idle_timeout, 0);
+	assert_int_equal(opt.grace, 5);
+	assert_false(opt.udp);
+	assert_false(opt.inetd);
+	assert_int_equal(opt.nproxy, 0);
+	assert_null(opt.metrics);
 	assert_int_equal(opt.log, LOG_TO_STDERR);
 	assert_int_equal(opt.priority, LOG_INFO);
 	assert_false(opt.check);
@@ -237,6 +259,21 @@ each_option_is_stored(void **state)
 		{ "-t0", "" },
 		{ "--idle-timeout|2", "idle-timeout=2" },
 		{ "--idle-timeout=31536000", "idle-timeout=31536000" },
+		{ "-u", "udp" },
+		{ "--udp", "udp" },
+		{ "-i", "inetd" },
+		{ "--inetd", "inetd" },
+		{ "-x|192.0.2.0/24", "proxy=::ffff:192.0.2.0/120" },
+		{ "-x192.0.2.7", "proxy=::ffff:192.0.2.7/128" },
+		{ "-x0.0.0.0/0", "proxy=::ffff:0.0.0.0/96" },
+		{ "--proxy-protocol|2001:db8::/32", "proxy=2001:db8::/32" },
+		{ "--proxy-protocol=::/0", "proxy=::/0" },
+		{ "-x|::1|-x|127.0.0.1|-x|::1",
+		    "proxy=::1/128 proxy=::ffff:127.0.0.1/128 proxy=::1/128" },
+		{ "-m|/run/echod/echod.prom", "metrics=/run/echod/echod.prom" },
+		{ "-m/x", "metrics=/x" },
+		{ "--metrics|/a b", "metrics=/a b" },
+		{ "--metrics=/x.prom", "metrics=/x.prom" },
 		{ "-L|syslog", "syslog" },
 		{ "-Lstderr", "" },
 		{ "--log|syslog", "syslog" },
@@ -251,16 +288,23 @@ each_option_is_stored(void **state)
 		{ "-4qn", "v4 priority=4 check" },
 		{ "-6np80", "v6 port=80 check" },
 		{ "-nvp|80", "port=80 priority=7 check" },
+		{ "-4uvx::1", "v4 udp proxy=::1/128 priority=7" },
 		/* a value may look like an option */
 		{ "-U|-4", "user=-4" },
 		{ "-U|--", "user=--" },
 		{ "-l|-host", "listen=-host,0" },
 		/* all of them */
-		{ "-6|-l|::1|-p|9|-b|10|-d|-P|/x|-U|u:g|-c|11|-t|12|-L|stderr|"
-		  "-q|-n",
-		    "v6 listen=::1,0 port=9 backlog=10 daemon pidfile=/x "
-		    "user=u:g max-clients=11 idle-timeout=12 priority=4 "
-		    "check" },
+		{ "-6|-l|::1|-p|9|-b|10|-u|-d|-P|/x|-U|u:g|-c|11|-s|13|-r|14|"
+		  "--ipv6-prefix=15|-t|12|-g|16|-x|::/17|-m|/y|-L|stderr|-q|"
+		  "-n",
+		    "v6 listen=::1,0 port=9 backlog=10 udp daemon pidfile=/x "
+		    "user=u:g max-clients=11 max-per-source=13 rate=14 "
+		    "ipv6-prefix=15 grace=16 idle-timeout=12 proxy=::/17 "
+		    "metrics=/y priority=4 check" },
+		/* and all for one client */
+		{ "-i|-U|u:g|-t|12|-g|16|-x|::/17|-L|syslog|-v|-n",
+		    "inetd user=u:g grace=16 idle-timeout=12 proxy=::/17 "
+		    "syslog priority=7 check" },
 	};
 
 	(void)state;
@@ -304,6 +348,8 @@ options_of_listening_are_noted(void **state)
 		{ "--port=80", true },
 		{ "--backlog|9", true },
 		{ "--back=9", true },
+		{ "-u", true },
+		{ "--udp", true },
 		{ "-v|-p|80|-c|3", true },
 		{ "-qn4", true },
 		{ "--ipv6-prefix=48", false },
@@ -311,8 +357,10 @@ options_of_listening_are_noted(void **state)
 		{ "-c|6", false },
 		{ "-s4", false },
 		{ "-U|-4", false },
-		{ "-d|-P|/p|-U|l|-c|4|-s|6|-r|4|-t|6|-g|4|-L|syslog|-q|-v|-n",
+		{ "-d|-P|/p|-U|l|-c|4|-s|6|-r|4|-t|6|-g|4|-x|::|-m|/m|"
+		  "-L|syslog|-q|-v|-n",
 		    false },
+		{ "-i", false },
 	};
 
 	(void)state;
@@ -344,6 +392,9 @@ last_one_wins(void **state)
 	expect("-q|-v", "priority=7");
 	expect("-v|-q", "priority=4");
 	expect("-n|-n", "check");
+	expect("-u|--udp", "udp");
+	expect("-i|-i", "inetd");
+	expect("-m|/a|-m|/b", "metrics=/b");
 }
 
 static void
@@ -367,6 +418,88 @@ sixteen_addresses_are_the_most(void **state)
 	strcat(line, "|--listen=:7");
 	expect_wrong(line, "--listen|-l|:7|16");
 	expect("-l|:7", "listen=,7");
+}
+
+static void
+sixteen_networks_are_the_most(void **state)
+{
+	char line[512] = "", want[1024] = "";
+
+	(void)state;
+	for (int i = 1; i <= OPTIONS_PROXY_MAX; i++) {
+		char one[64];
+
+		snprintf(one, sizeof(one), "%s-x|2001:db8:%d::/48",
+		    i > 1 ? "|" : "", i);
+		strcat(line, one);
+		snprintf(one, sizeof(one), "%sproxy=2001:db8:%d::/48",
+		    i > 1 ? " " : "", i);
+		strcat(want, one);
+	}
+	assert_int_equal(OPTIONS_PROXY_MAX, 16);
+	expect(line, want);
+	strcat(line, "|--proxy-protocol=::1");
+	expect_wrong(line, "--proxy-protocol|-x|'::1'|16 networks");
+	expect("-x|::1", "proxy=::1/128");
+}
+
+/* One client on standard input has no use for what is for many. */
+static void
+inetd_is_for_one_client(void **state)
+{
+	static const char *const server[][2] = {
+		{ "-4", "--ipv4 (-4)" },
+		{ "-6", "--ipv6 (-6)" },
+		{ "-l|::1", "--listen (-l)" },
+		{ "-p|7", "--port (-p)" },
+		{ "-b|4096", "--backlog (-b)" },
+		{ "-u", "--udp (-u)" },
+		{ "-d", "--daemon (-d)" },
+		{ "-P|/x", "--pidfile (-P)" },
+		{ "-c|1024", "--max-clients (-c)" },
+		{ "-s|0", "--max-per-source (-s)" },
+		{ "-r|0", "--rate (-r)" },
+		{ "--ipv6-prefix=64", "--ipv6-prefix" },
+		{ "-m|/x", "--metrics (-m)" },
+	};
+	static const char *const allowed[][2] = {
+		{ "-U|u", "user=u" },
+		{ "-t|9", "idle-timeout=9" },
+		{ "-g|9", "grace=9" },
+		{ "-x|::1", "proxy=::1/128" },
+		{ "-L|syslog", "syslog" },
+		{ "-L|stderr", "" },
+		{ "-q", "priority=4" },
+		{ "-v", "priority=7" },
+		{ "-n", "check" },
+	};
+	char line[64], want[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(server); i++) {
+		snprintf(want, sizeof(want),
+		    "%s is not for --inetd (-i), which serves one client",
+		    server[i][1]);
+		/* Wherever it stands. */
+		snprintf(line, sizeof(line), "-i|%s", server[i][0]);
+		expect_wrong(line, want);
+		snprintf(line, sizeof(line), "%s|-v|--inetd", server[i][0]);
+		expect_wrong(line, want);
+	}
+	for (size_t i = 0; i < COUNT(allowed); i++) {
+		snprintf(line, sizeof(line), "-i|%s", allowed[i][0]);
+		snprintf(want, sizeof(want), "inetd%s%s",
+		    allowed[i][1][0] != '\0' ? " " : "", allowed[i][1]);
+		expect(line, want);
+		snprintf(line, sizeof(line), "%s|-i", allowed[i][0]);
+		expect(line, want);
+	}
+	/* The first of several is told. */
+	expect_wrong("-d|-i|-4", "--daemon (-d)");
+	expect_wrong("-t|9|-c|3|-p|7|-i", "--max-clients (-c)");
+	/* What is wrong by itself comes first, as do operands. */
+	expect_wrong("-4|-i|-t|x", "--idle-timeout");
+	expect_wrong("-4|-i|7", "'7'");
 }
 
 /* What is no number at all, and what no option's range has. */
@@ -505,6 +638,17 @@ bad_values_are_named(void **state)
 		{ "--pidfile=./x", "--pidfile|'./x'|absolute" },
 		{ "-P|~/x", "--pidfile|'~/x'|absolute" },
 		{ "-d|-P| /x", "--pidfile|' /x'|absolute" },
+		{ "-m|", "--metrics|-m|''|absolute" },
+		{ "-m|x.prom", "--metrics|'x.prom'|absolute" },
+		{ "--metrics=./x", "--metrics|'./x'|absolute" },
+		{ "-x|", "--proxy-protocol|-x|''|no IP address" },
+		{ "-x|localhost", "--proxy-protocol|'localhost'|no IP" },
+		{ "-x|192.0.2.0/", "'192.0.2.0/'|0 to 32 bits" },
+		{ "-x|192.0.2.0/33", "'192.0.2.0/33'|0 to 32 bits" },
+		{ "-x|2001:db8::/129", "'2001:db8::/129'|0 to 128 bits" },
+		{ "--proxy-protocol=192.0.2.7/24",
+		    "--proxy-protocol|'192.0.2.7/24'|beyond" },
+		{ "-x|::1|-x|x", "--proxy-protocol|'x'" },
 		{ "-U|", "--user|-U|user" },
 		{ "--user=", "--user|-U|user" },
 		{ "-L|", "--log|-L|''|stderr|syslog" },
@@ -532,7 +676,12 @@ missing_values_are_told(void **state)
 		{ "-P", "--pidfile" },
 		{ "-U", "--user" },
 		{ "-c", "--max-clients" },
+		{ "-s", "--max-per-source" },
+		{ "-r", "--rate" },
 		{ "-t", "--idle-timeout" },
+		{ "-g", "--grace" },
+		{ "-x", "--proxy-protocol" },
+		{ "-m", "--metrics" },
 		{ "-L", "--log" },
 	};
 
@@ -554,8 +703,9 @@ missing_values_are_told(void **state)
 static void
 unwanted_values_are_told(void **state)
 {
-	static const char *const names[] = { "--ipv4", "--ipv6", "--daemon",
-		"--quiet", "--verbose", "--check", "--version", "--help" };
+	static const char *const names[] = { "--ipv4", "--ipv6", "--udp",
+		"--inetd", "--daemon", "--quiet", "--verbose", "--check",
+		"--version", "--help" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(names); i++) {
@@ -594,6 +744,9 @@ unknown_options_are_told(void **state)
 		{ "--p|80", "ambiguous|--p" },
 		{ "--l=:7", "ambiguous|--l" },
 		{ "--ver", "ambiguous|--ver" },
+		{ "--u", "ambiguous|--u" },
+		{ "--i", "ambiguous|--i" },
+		{ "--m=/x", "ambiguous|--m" },
 		{ "--=7", "--=7" },
 		{ "-4|--zebra|-6", "unknown|--zebra" },
 		{ "-p|7|-z|-6", "unknown|-z" },
@@ -614,6 +767,10 @@ names_may_be_abbreviated(void **state)
 	expect("--dae", "daemon pidfile=" ECHOD_PIDFILE " syslog");
 	expect("--pid=/x", "pidfile=/x");
 	expect("--us|u", "user=u");
+	expect("--ud", "udp");
+	expect("--in", "inetd");
+	expect("--pr=::1", "proxy=::1/128");
+	expect("--me|/x", "metrics=/x");
 	expect("--max-c=3", "max-clients=3");
 	expect("--idle|4", "idle-timeout=4");
 	expect("--qui", "priority=4");
@@ -677,6 +834,8 @@ help_and_version_are_asked_for(void **state)
 		/* whatever comes after, but not what is wrong before */
 		{ "-h|-z", OPTIONS_HELP },
 		{ "-h|7", OPTIONS_HELP },
+		{ "-i|-4|-h", OPTIONS_HELP },
+		{ "-i|-4|-V", OPTIONS_VERSION },
 		{ "-V|-p|0", OPTIONS_VERSION },
 		{ "-z|-h", OPTIONS_WRONG },
 		{ "-p|0|-V", OPTIONS_WRONG },
@@ -700,6 +859,9 @@ nothing_is_left_from_before(void **state)
 {
 	static const char *const before[] = {
 		"-4|-l|:80|-p|81|-b|1|-d|-P|/x|-U|u|-c|2|-t|3|-L|syslog|-v|-n",
+		"-u|-s|3|-r|4|--ipv6-prefix=5|-g|6|-x|::1|-m|/x",
+		"-i|-x|::1",
+		"-i|-4", /* a conflict */
 		"-4z", /* getopt(3) is left amid a word */
 		"-hq",
 		"-Vq",
@@ -746,6 +908,9 @@ reasons_survive_long_values(void **state)
 		{ "--backlog=", "--backlog|65535" },
 		{ "-l|", "--listen|too long" },
 		{ "-P|", "--pidfile|absolute" },
+		{ "-m|", "--metrics|absolute" },
+		{ "-x|", "--proxy-protocol|no IP address" },
+		{ "-x|::/", "--proxy-protocol|128 bits" },
 		{ "-L|", "--log|syslog" },
 		{ "", "unexpected|-p" },
 		{ "--", "unknown|--help" },
@@ -766,12 +931,23 @@ help_names_each_option_on_one_screen(void **state)
 {
 	static const char *const names[] = { "-4, --ipv4", "-6, --ipv6",
 		"-l, --listen=", "-p, --port=", "-b, --backlog=",
-		"-d, --daemon", "-P, --pidfile=", "-U, --user=",
-		"-c, --max-clients=", "-s, --max-per-source=", "-r, --rate=",
-		"    --ipv6-prefix=", "-g, --grace=", "-t, --idle-timeout=",
+		"-d, --daemon",
+		"-P, --pidfile=", "-U, --user=", "-c, --max-clients=",
+		"-s, --max-per-source=", "-r, --rate=", "    --ipv6-prefix=",
+		"-g, --grace=", "-t, --idle-timeout=", "-u, --udp",
+		"-i, --inetd", "-x, --proxy-protocol=", "-m, --metrics=",
 		"-L, --log=", "-q, --quiet", "-v, --verbose", "-n, --check",
 		"-V, --version", "-h, --help", "(4096)", "(1024)",
 		ECHOD_PIDFILE, ECHOD_USER, "RFC 862" };
+	/* Two that belong together share a line; all explanations align. */
+	static const char *const lines_of[] = {
+		"\n  -4, --ipv4, -6, --ipv6     only IPv4, or only IPv6\n",
+		"\n  -p, --port=PORT            a number or ",
+		"\n      --ipv6-prefix=BITS     how much of ",
+		"\n  -x, --proxy-protocol=NET   who sends ",
+		"\n  -q, --quiet, -v, --verbose log warnings ",
+		"\n  -V, --version, -h, --help  print ",
+	};
 	char text[8192], *rest = text, *line;
 	FILE *out = fmemopen(text, sizeof(text), "w");
 	size_t lines = 0;
@@ -784,6 +960,9 @@ help_names_each_option_on_one_screen(void **state)
 	for (size_t i = 0; i < COUNT(names); i++)
 		if (strstr(text, names[i]) == NULL)
 			fail_msg("no '%s' in:\n%s", names[i], text);
+	for (size_t i = 0; i < COUNT(lines_of); i++)
+		if (strstr(text, lines_of[i]) == NULL)
+			fail_msg("no '%s' in:\n%s", lines_of[i], text);
 	assert_int_equal(text[strlen(text) - 1], '\n');
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		lines++;
@@ -819,6 +998,8 @@ main(void)
 		cmocka_unit_test(options_of_listening_are_noted),
 		cmocka_unit_test(last_one_wins),
 		cmocka_unit_test(sixteen_addresses_are_the_most),
+		cmocka_unit_test(sixteen_networks_are_the_most),
+		cmocka_unit_test(inetd_is_for_one_client),
 		cmocka_unit_test(bad_numbers_are_named_with_their_range),
 		cmocka_unit_test(ends_of_ranges_are_taken),
 		cmocka_unit_test(bad_values_are_named),

@@ -35,8 +35,10 @@
 #include "config.h"
 #include "echod/clock.h"
 #include "echod/log.h"
+#include "echod/memory.h"
 #include "echod/session.h"
 #include "echod/signals.h"
+#include "echod/udp.h"
 #include "support.h"
 
 #if ECHOD_SECCOMP
@@ -118,7 +120,12 @@ static struct {
 	int file;
 	char *page;
 	pid_t victim; /* a process that is not the child's */
-	struct slot *slot; /* of a scoreboard */
+	pid_t self; /* who entered */
+	struct scoreboard *board;
+	struct slot *slot; /* of it */
+	int datagrams,
+	    asker; /* sockets of UDP: echod's, one that is connected */
+	char dir[32]; /* a directory; empty: none */
 } have;
 
 static void
@@ -169,10 +176,19 @@ prepare(void)
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(have.page != MAP_FAILED);
 
-	struct scoreboard *board = scoreboard_new(1);
+	have.board = scoreboard_new(1);
+	must(have.board != NULL);
+	have.slot = scoreboard_take(have.board, 0);
+	have.self = getpid();
 
-	must(board != NULL);
-	have.slot = scoreboard_take(board, 0);
+	in.sin_port = 0;
+	have.datagrams = socket(AF_INET, SOCK_DGRAM, 0);
+	must(have.datagrams != -1);
+	must(bind(have.datagrams, (struct sockaddr *)&in, len) == 0);
+	must(getsockname(have.datagrams, (struct sockaddr *)&in, &len) == 0);
+	have.asker = socket(AF_INET, SOCK_DGRAM, 0);
+	must(have.asker != -1);
+	must(connect(have.asker, (struct sockaddr *)&in, len) == 0);
 }
 
 static void
@@ -180,6 +196,13 @@ enter(void)
 {
 	prepare();
 	must(sandbox_enter() == 0);
+}
+
+static void
+enter_writer(void)
+{
+	prepare();
+	must(sandbox_enter_writer() == 0);
 }
 
 /* Returns the status of waitpid(2). */
@@ -249,7 +272,14 @@ need_filter(void)
  */
 
 /* Arguments that stand for what have has. */
-enum { SOCK = -1001, LISTENER = -1002, VICTIM = -1003, MEMORY = -1004 };
+enum {
+	SOCK = -1001,
+	LISTENER = -1002,
+	VICTIM = -1003,
+	MEMORY = -1004,
+	SELF = -1005, /* who entered: the parent, to its children */
+	GROUP = -1006, /* of that number */
+};
 
 struct attempt {
 	const char *name;
@@ -270,6 +300,10 @@ argument(long arg)
 		return have.victim;
 	case MEMORY:
 		return (long)have.page;
+	case SELF:
+		return have.self;
+	case GROUP:
+		return -have.self;
 	default:
 		return arg;
 	}
@@ -328,6 +362,8 @@ dump_core(void)
 #define TEXT(string) ((long)(string))
 #define FORK(flags) CALL_AS("clone with " #flags, clone, SIGCHLD | (flags))
 #define KILL(sig) CALL_AS("kill with " #sig, kill, VICTIM, sig)
+#define ADVISE(advice)                                                         \
+	CALL_AS("madvise with " #advice, madvise, MEMORY, PAGE, advice)
 #define IOCTL(request)                                                         \
 	CALL_AS("ioctl with " #request, ioctl, SOCK, request, MEMORY)
 
@@ -358,6 +394,10 @@ static const struct attempt refused[] = {
 	CALL(mount, TEXT("x"), TEXT("/nonexistent"), TEXT("tmpfs")),
 	CALL(umount2, TEXT("/nonexistent"), 0),
 	CALL(fcntl, SOCK, F_SETOWN, VICTIM),
+	CALL_AS("fcntl with F_SETFL", fcntl, SOCK, F_SETFL, 0),
+	CALL_AS("fcntl with F_GETFD", fcntl, SOCK, F_GETFD),
+	CALL_AS("fcntl with F_SETFD", fcntl, SOCK, F_SETFD, 0),
+	CALL_AS("fcntl with F_DUPFD", fcntl, SOCK, F_DUPFD, 0),
 	CALL(fstat, SOCK, MEMORY),
 	/* other programs, other processes */
 	CALL(execve, TEXT("/nonexistent"), 0, 0),
@@ -385,6 +425,12 @@ static const struct attempt refused[] = {
 	KILL(SIGCONT),
 	KILL(SIGSTOP),
 	KILL(SIGTERM | 64),
+	CALL_AS("kill of the parent by SIGUSR1", kill, SELF, SIGUSR1),
+	CALL_AS("kill of the parent by SIGHUP", kill, SELF, SIGHUP),
+	CALL_AS("kill of the parent by SIGSTOP", kill, SELF, SIGSTOP),
+	CALL_AS("kill of a group by SIGCHLD", kill, GROUP, SIGCHLD),
+	CALL_AS("kill of its own group by SIGCHLD", kill, 0, SIGCHLD),
+	CALL_AS("kill of all by SIGCHLD", kill, -1, SIGCHLD),
 	CALL_AS("kill of all", kill, -1, SIGKILL),
 	CALL_AS("kill of a group", kill, -2, SIGTERM),
 	{ "abort", 0, { 0 }, dump_core },
@@ -444,6 +490,15 @@ static const struct attempt refused[] = {
 	    PROT_READ | PROT_WRITE | PROT_EXEC),
 	CALL(pkey_mprotect, MEMORY, PAGE, PROT_READ | PROT_EXEC, -1),
 	CALL(mremap, MEMORY, PAGE, 2 * PAGE, MREMAP_MAYMOVE),
+	ADVISE(MADV_NORMAL),
+	ADVISE(MADV_DONTNEED),
+	ADVISE(MADV_FREE),
+	ADVISE(MADV_REMOVE),
+	ADVISE(MADV_DOFORK),
+	ADVISE(MADV_DODUMP),
+	ADVISE(MADV_MERGEABLE),
+	ADVISE(MADV_KEEPONFORK),
+	CALL(process_madvise, -1, 0, 0, MADV_DONTFORK, 0),
 	CALL(shmget, 0, PAGE, 0600),
 	CALL(userfaultfd, 0),
 	/* the network */
@@ -460,6 +515,8 @@ static const struct attempt refused[] = {
 	CALL(getpeername, SOCK, 0, 0),
 	CALL(sendmsg, SOCK, MEMORY, 0),
 	CALL(recvmsg, SOCK, MEMORY, MSG_DONTWAIT),
+	CALL(recvfrom, SOCK, MEMORY, PAGE, MSG_DONTWAIT, 0, 0),
+	CALL(getsockname, SOCK, 0, 0),
 	IOCTL(SIOCINQ),
 	IOCTL(FIONBIO),
 	IOCTL(TCGETS),
@@ -624,23 +681,47 @@ static const int allowed[] = {
 	SYS_close_range,
 	SYS_dup3,
 	SYS_exit_group,
+	SYS_fcntl,
 	SYS_ftruncate,
 	SYS_getpid,
 	SYS_getsockopt,
 	SYS_ioctl,
 	SYS_kill,
+	SYS_madvise,
 	SYS_mmap,
 	SYS_mprotect,
 	SYS_munmap,
 	SYS_ppoll,
 	SYS_read,
+	SYS_recvmmsg,
 	SYS_restart_syscall,
 	SYS_rt_sigprocmask,
 	SYS_rt_sigreturn,
+	SYS_sendmmsg,
 	SYS_sendto,
 	SYS_set_robust_list,
 	SYS_shutdown,
 	SYS_wait4,
+	SYS_write,
+};
+
+/* The same of the writer of metrics. */
+static const int writer_allowed[] = {
+	SYS_clock_gettime,
+	SYS_close,
+	SYS_exit_group,
+	SYS_getpid,
+	SYS_openat,
+	SYS_ppoll,
+	SYS_read,
+#ifdef SYS_renameat
+	SYS_renameat,
+#endif
+	SYS_renameat2,
+	SYS_restart_syscall,
+	SYS_rt_sigreturn,
+	SYS_sendto,
+	SYS_unlinkat,
 	SYS_write,
 };
 
@@ -658,12 +739,12 @@ is_of_the_kernel(int number)
 }
 
 static bool
-is_allowed(int number)
+is_among(int number, const int list[], size_t n)
 {
 	if (is_of_the_kernel(number))
 		return true;
-	for (size_t i = 0; i < COUNT(allowed); i++)
-		if (allowed[i] == number)
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == number)
 			return true;
 	return false;
 }
@@ -689,7 +770,7 @@ try_every_number(void)
 {
 	enter();
 	for (int i = NUMBERS; i-- > 0;) {
-		if (is_allowed(i))
+		if (is_among(i, allowed, COUNT(allowed)))
 			continue;
 
 		const pid_t pid = fork();
@@ -721,6 +802,35 @@ list_is_short(void **state)
 	munmap(let_through, sizeof(*let_through));
 }
 
+/* Nobody in the writer's can fork, so each number enters anew. */
+static void
+list_of_the_writer_is_shorter(void **state)
+{
+	(void)state;
+	need_filter();
+	for (int i = NUMBERS; i-- > 0;) {
+		if (is_among(i, writer_allowed, COUNT(writer_allowed)))
+			continue;
+
+		const pid_t pid = fork();
+
+		if (pid == 0) {
+			alarm(SECONDS_MAX);
+			signal(SIGSYS, SIG_DFL);
+			must(sandbox_enter_writer() == 0);
+			syscall(i, -1, -1, -1, -1, -1, -1);
+			_exit(SURVIVED);
+		}
+
+		char text[64];
+		const int status = wait_for(pid);
+
+		if (!died_of(status, SIGSYS))
+			fail_msg(
+			    "system call %d %s", i, describe(status, text));
+	}
+}
+
 /*
  * What serving takes.  Each returns whether it works.
  */
@@ -744,6 +854,13 @@ can_read_and_write(void)
 
 	return write(have.peer, &c, 1) == 1 && read(have.client, &c, 1) == 1 &&
 	    write(have.client, &c, 1) == 1 && read(have.peer, &c, 1) == 1;
+}
+
+static bool
+can_ask_whether_it_waits(void)
+{
+	return (fcntl(have.client, F_GETFL) & O_NONBLOCK) == 0 &&
+	    (fcntl(have.listener, F_GETFL) & O_NONBLOCK) != 0;
 }
 
 static bool
@@ -831,6 +948,31 @@ can_end_children(void)
 	return true;
 }
 
+/* A child wakes its parent up. */
+static bool
+can_poke(void)
+{
+	const pid_t self = getpid();
+	int status;
+
+	/* The child's own end is a SIGCHLD, too: so it waits for the answer. */
+	const pid_t pid = fork();
+
+	if (pid == 0) {
+		const struct timespec some_time = { .tv_sec = 10 };
+
+		if (kill(self, SIGCHLD) == -1)
+			_exit(1);
+		ppoll(NULL, 0, &some_time, &have.waiting);
+		_exit(signals_stop == 1 ? 7 : 0);
+	}
+	if (ppoll(NULL, 0, NULL, &have.waiting) != -1 || errno != EINTR ||
+	    signals_child != 1 || waitpid(pid, &status, WNOHANG) != 0)
+		return false;
+	return kill(pid, SIGTERM) == 0 && waitpid(pid, &status, 0) == pid &&
+	    WIFEXITED(status) && WEXITSTATUS(status) == 7;
+}
+
 static bool
 can_handle_signals(void)
 {
@@ -903,6 +1045,27 @@ can_use_memory(void)
 	return mprotect(have.page, PAGE, PROT_READ) == 0;
 }
 
+/* Memory that children do not inherit. */
+static bool
+can_use_memory_of_its_own(void)
+{
+	char *memory = memory_new(PAGE);
+	int status;
+
+	if (memory == NULL)
+		return false;
+	memory[0] = 'x';
+
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(memory[0] == 'x' ? 0 : 1);
+	if (waitpid(pid, &status, 0) != pid || !died_of(status, SIGSEGV))
+		return false;
+	memory_free(memory, PAGE);
+	return true;
+}
+
 static bool
 can_write_text(void)
 {
@@ -912,11 +1075,14 @@ can_write_text(void)
 		   strsignal(SIGSEGV)) > 0;
 }
 
-/* A session from its start to its end; stop: TERM comes, not end of file. */
+/*
+ * A session from its start to its end; stop: TERM comes, not end of file;
+ * header: it has one of the PROXY protocol.
+ */
 static bool
-can_serve(bool stop)
+can_serve(bool stop, const char *header)
 {
-	const pid_t pid = fork();
+	const pid_t self = getpid(), pid = fork();
 	char text[8], why[SESSION_REASON_SIZE];
 	int status;
 
@@ -926,8 +1092,12 @@ can_serve(bool stop)
 		    .slot = have.slot,
 		    .waiting = &have.waiting,
 		    .grace = 1,
+		    .proxied = header != NULL,
+		    .parent = self,
 		});
 	close(have.client);
+	if (header != NULL && write(have.peer, header, strlen(header)) == -1)
+		return false;
 	if (write(have.peer, "hello", 5) != 5 ||
 	    read(have.peer, text, sizeof(text)) != 5)
 		return false;
@@ -944,13 +1114,48 @@ can_serve(bool stop)
 static bool
 can_serve_to_the_end(void)
 {
-	return can_serve(false);
+	return can_serve(false, NULL);
 }
 
 static bool
 can_drain(void)
 {
-	return can_serve(true);
+	return can_serve(true, NULL);
+}
+
+static bool
+can_serve_a_proxy(void)
+{
+	struct address peer;
+
+	return can_serve(false, "PROXY TCP4 192.0.2.7 192.0.2.1 5 7\r\n") &&
+	    scoreboard_hear(have.board, 0, &peer) && address_port(&peer) == 5;
+}
+
+/* The worker of UDP, which has memory of its own. */
+static bool
+can_serve_datagrams(void)
+{
+	struct listeners ls = {
+		.n = 1,
+		.at = { { .fd = have.datagrams, .type = SOCK_DGRAM } },
+	};
+	const pid_t pid = fork();
+	char text[8];
+	int status;
+
+	if (pid == 0)
+		udp_run(&(struct udp){
+		    .ls = &ls,
+		    .report = have.client, /* anything that can be written */
+		    .rate = UDP_RATE,
+		    .ipv6_prefix = 64,
+		    .waiting = &have.waiting,
+		});
+	return sendto(have.asker, "hello", 5, 0, NULL, 0) == 5 &&
+	    read(have.asker, text, sizeof(text)) == 5 &&
+	    kill(pid, SIGTERM) == 0 && waitpid(pid, &status, 0) == pid &&
+	    WIFEXITED(status) && WEXITSTATUS(status) == SESSION_DRAINED;
 }
 
 static const struct {
@@ -959,6 +1164,7 @@ static const struct {
 } serving[] = {
 	{ "accept", can_accept },
 	{ "read and write", can_read_and_write },
+	{ "fcntl with F_GETFL", can_ask_whether_it_waits },
 	{ "shutdown", can_shut_down },
 	{ "TCP_INFO and SIOCOUTQ", can_ask_the_connection },
 	{ "sendto", can_send },
@@ -973,6 +1179,58 @@ static const struct {
 	{ "text", can_write_text },
 	{ "a session", can_serve_to_the_end },
 	{ "a drained session", can_drain },
+	{ "kill of the parent by SIGCHLD", can_poke },
+	{ "memory of its own", can_use_memory_of_its_own },
+	{ "a session of a proxy", can_serve_a_proxy },
+	{ "datagrams", can_serve_datagrams },
+};
+
+/*
+ * What writing takes.
+ */
+
+static bool
+can_replace_a_file(void)
+{
+	char file[64], next[64];
+
+	snprintf(file, sizeof(file), "%s/file", have.dir);
+	snprintf(next, sizeof(next), "%s/file.tmp", have.dir);
+	for (int i = 0; i < 2; i++) {
+		const int fd = openat(AT_FDCWD, next,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+		if (fd == -1 || write(fd, "x", 1) != 1 || close(fd) == -1 ||
+		    renameat(AT_FDCWD, next, AT_FDCWD, file) == -1)
+			return false;
+	}
+	return unlinkat(AT_FDCWD, next, 0) == -1 && errno == ENOENT &&
+	    unlinkat(AT_FDCWD, file, 0) == 0;
+}
+
+static bool
+can_log(void)
+{
+	const int null = openat(AT_FDCWD, "/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null == -1)
+		return false;
+	log_line(LOG_DEBUG, "to %s, and %s", "standard error", strerror(EIO));
+	/* As syslog(3) is spoken to. */
+	return sendto(have.client, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT, NULL,
+		   0) == 1 &&
+	    can_tell_the_time() && getpid() == have.self;
+}
+
+static const struct {
+	const char *name;
+	bool (*works)(void);
+} writing[] = {
+	{ "a file", can_replace_a_file },
+	{ "read and write", can_read_and_write },
+	{ "the log", can_log },
+	{ "time", can_tell_the_time },
+	{ "text", can_write_text },
 };
 
 static void
@@ -998,6 +1256,35 @@ serving_works(void **state)
 		    "%s: %s\n", serving[i].name, describe(status, text));
 		bad++;
 	}
+	assert_int_equal(bad, 0);
+}
+
+static void
+writing_works(void **state)
+{
+	size_t bad = 0;
+
+	(void)state;
+	strcpy(have.dir, "/tmp/unit-sandbox.XXXXXX");
+	assert_non_null(mkdtemp(have.dir));
+	for (size_t i = 0; i < COUNT(writing); i++) {
+		const pid_t pid = fork();
+		char text[64];
+
+		if (pid == 0) {
+			enter_writer();
+			_exit(writing[i].works() ? 0 : BROKEN);
+		}
+
+		const int status = wait_for(pid);
+
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			continue;
+		print_error(
+		    "%s: %s\n", writing[i].name, describe(status, text));
+		bad++;
+	}
+	assert_int_equal(rmdir(have.dir), 0); /* nothing is left */
 	assert_int_equal(bad, 0);
 }
 
@@ -1136,7 +1423,7 @@ dumps_are_forbidden(void)
 
 /* Without a filter it can be asked for. */
 static void
-enter_without_filter(void)
+enter_some_without_filter(void (*enter_some)(void))
 {
 	const struct rlimit some = { PAGE, PAGE };
 
@@ -1144,20 +1431,37 @@ enter_without_filter(void)
 	must(__real_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
 	must(!dumps_are_forbidden());
 	fails.seccomp = true;
-	enter();
+	enter_some();
 	must(dumps_are_forbidden());
 	_exit(fork() == 0 || wait(NULL) != -1 ? 0 : BROKEN);
 }
 
 static void
+enter_without_filter(void)
+{
+	enter_some_without_filter(enter);
+}
+
+static void
+enter_writer_without_filter(void)
+{
+	enter_some_without_filter(enter_writer);
+}
+
+static void
 dumps_are_forbidden_without_filter(void **state)
 {
+	static void (*const body[])(
+	    void) = { enter_without_filter, enter_writer_without_filter };
+
 	(void)state;
-	expect_exit(run(enter_without_filter), 0);
-	assert_string_equal(capture_text(),
-	    ECHOD_SECCOMP
-		? "echod: this kernel has no seccomp: serving without a filter of system calls\n"
-		: "");
+	for (size_t i = 0; i < COUNT(body); i++) {
+		expect_exit(run(body[i]), 0);
+		assert_string_equal(capture_text(),
+		    ECHOD_SECCOMP
+			? "echod: this kernel has no seccomp: serving without a filter of system calls\n"
+			: "");
+	}
 }
 
 static void
@@ -1195,21 +1499,57 @@ log_says_what_is_in_force(void **state)
 }
 
 static void
+enter_writer_verbosely(void)
+{
+	log_open(LOG_TO_STDERR, LOG_DEBUG);
+	enter_writer();
+}
+
+static void
+log_says_what_is_in_force_for_the_writer(void **state)
+{
+	const char *text;
+	char want[256];
+
+	(void)state;
+	snprintf(want, sizeof(want),
+	    "in force for the writer of metrics: %zu system calls allowed, no_new_privs, no capabilities, no core dumps\n",
+	    COUNT(writer_allowed));
+	expect_exit(run(enter_writer_verbosely), 0);
+	text = capture_text();
+	if (ECHOD_SECCOMP)
+		assert_non_null(strstr(text, want));
+	else
+		assert_null(strstr(text, "in force"));
+}
+
+static void
 enter_in_vain(void)
 {
 	_exit(sandbox_enter());
 }
 
 static void
+enter_writer_in_vain(void)
+{
+	_exit(sandbox_enter_writer());
+}
+
+static void
 expect_failure(bool *which, const char *want)
 {
-	*which = true;
+	static void (*const body[])(
+	    void) = { enter_in_vain, enter_writer_in_vain };
 
-	const int status = run(enter_in_vain);
+	for (size_t i = 0; i < COUNT(body); i++) {
+		*which = true;
 
-	*which = false;
-	expect_exit(status, EX_OSERR);
-	assert_string_equal(capture_text(), want);
+		const int status = run(body[i]);
+
+		*which = false;
+		expect_exit(status, EX_OSERR);
+		assert_string_equal(capture_text(), want);
+	}
 }
 
 static void
@@ -1248,12 +1588,15 @@ main(void)
 		cmocka_unit_test(other_abi_is_the_end),
 #endif
 		cmocka_unit_test(list_is_short),
+		cmocka_unit_test(list_of_the_writer_is_shorter),
 		cmocka_unit_test(serving_works),
+		cmocka_unit_test(writing_works),
 		cmocka_unit_test(kernel_says_so),
 		cmocka_unit_test(signals_stay_within),
 		cmocka_unit_test(stop_and_continue_is_survived),
 		CAPTURING(dumps_are_forbidden_without_filter),
 		CAPTURING(log_says_what_is_in_force),
+		CAPTURING(log_says_what_is_in_force_for_the_writer),
 		CAPTURING(lack_of_forbidding_is_told),
 		CAPTURING(lack_of_a_filter_is_told),
 	};

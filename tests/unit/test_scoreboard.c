@@ -1,10 +1,12 @@
 /*
  * The scoreboard: what children write is what the parent reads, and each
- * goodbye is found once.
+ * goodbye and each introduction is found once.
  */
 #include "echod/scoreboard.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,6 +153,195 @@ goodbye_of_the_one_before_is_forgotten(void **state)
 	assert_int_equal(scoreboard_leaving(board, 0), SIZE_MAX);
 }
 
+/*
+ * Introductions.
+ */
+
+static struct address
+peer_of(size_t i)
+{
+	return i % 2 == 0 ? make_v4("192.0.2.7", (uint16_t)i)
+			  : make_v6("2001:db8::7", 0, (uint16_t)i);
+}
+
+static void
+introduce_some(struct slot *slot[])
+{
+	for (size_t i = COUNT(leavers); i > 0; i--) {
+		const struct address peer = peer_of(leavers[i - 1]);
+
+		scoreboard_introduce(slot[leavers[i - 1]], &peer);
+	}
+}
+
+static void
+each_introduction_is_heard_once(void **state)
+{
+	struct slot *slot[N];
+	struct address heard;
+	size_t i = 0;
+
+	(void)state;
+	take_all(slot);
+	assert_int_equal(scoreboard_introduced(board, 0), SIZE_MAX);
+	in_child(introduce_some, slot);
+	for (size_t n = 0; n < COUNT(leavers); n++) {
+		const struct address want = peer_of(leavers[n]);
+
+		i = scoreboard_introduced(board, i);
+		assert_int_equal(i, leavers[n]);
+		/* To find is not to hear. */
+		assert_int_equal(scoreboard_introduced(board, i), i);
+		memset(&heard, 0xff, sizeof(heard));
+		assert_true(scoreboard_hear(board, i, &heard));
+		assert_true(address_equal(&heard, &want));
+		assert_int_equal(heard.len, want.len);
+		assert_false(scoreboard_hear(board, i, &heard));
+		i++;
+	}
+	assert_int_equal(scoreboard_introduced(board, i), SIZE_MAX);
+	assert_int_equal(scoreboard_introduced(board, 0), SIZE_MAX);
+	/* Nobody said goodbye, and no byte was counted. */
+	assert_int_equal(scoreboard_leaving(board, 0), SIZE_MAX);
+	for (i = 0; i < N; i++)
+		assert_int_equal(scoreboard_bytes(board, i), 0);
+}
+
+static void
+nothing_new_leaves_the_address_alone(void **state)
+{
+	const struct address before = make_v4("192.0.2.7", 7);
+	struct address heard = before;
+
+	(void)state;
+	scoreboard_take(board, 0);
+	assert_false(scoreboard_hear(board, 0, &heard));
+	assert_memory_equal(&heard, &before, sizeof(heard));
+}
+
+static void
+one_may_be_who_it_seemed_to_be(void **state)
+{
+	const struct address first = make_v6("2001:db8::7", 7, 50312);
+	struct slot *slot = scoreboard_take(board, 70);
+	struct address heard;
+
+	(void)state;
+	scoreboard_introduce(slot, NULL);
+	assert_true(scoreboard_hear(board, 70, &heard));
+	assert_int_equal(heard.len, 0);
+	/* What was there before does not show. */
+	scoreboard_introduce(slot, &first);
+	assert_true(scoreboard_hear(board, 70, &heard));
+	assert_int_equal(heard.len, first.len);
+	scoreboard_introduce(slot, NULL);
+	assert_true(scoreboard_hear(board, 70, &heard));
+	assert_int_equal(heard.len, 0);
+}
+
+static void
+introduction_of_the_one_before_is_forgotten(void **state)
+{
+	const struct address peer = make_v4("192.0.2.7", 7);
+	struct slot *slot[N];
+	struct address heard;
+
+	(void)state;
+	take_all(slot);
+	scoreboard_introduce(slot[5], &peer);
+	scoreboard_introduce(slot[6], &peer);
+	scoreboard_introduce(slot[64], &peer);
+	scoreboard_take(board, 5);
+	assert_false(scoreboard_hear(board, 5, &heard));
+	assert_int_equal(scoreboard_introduced(board, 0), 6);
+	assert_int_equal(scoreboard_introduced(board, 7), 64);
+	assert_int_equal(scoreboard_introduced(board, 65), SIZE_MAX);
+	/* Goodbyes are others'. */
+	scoreboard_goodbye(slot[6]);
+	assert_int_equal(scoreboard_leaving(board, 0), 6);
+	assert_true(scoreboard_hear(board, 6, &heard));
+}
+
+/* The parent's word, to the child. */
+static void
+wait_to_be_admitted(struct slot *slot[])
+{
+	while (!slot[70]->admitted)
+		sched_yield();
+}
+
+static void
+admission_is_of_one_client(void **state)
+{
+	struct slot *slot[N];
+
+	(void)state;
+	take_all(slot);
+	for (size_t i = 0; i < N; i++)
+		assert_false(slot[i]->admitted);
+	scoreboard_admit(board, 70);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(slot[i]->admitted, i == 70);
+	in_child(wait_to_be_admitted, slot);
+	/* And not of the next one there. */
+	scoreboard_take(board, 70);
+	assert_false(slot[70]->admitted);
+}
+
+/* A child says what it likes; what is heard is an address all the same. */
+static void
+word_of_a_child_is_an_address(void **state)
+{
+	static const struct {
+		sa_family_t family;
+		socklen_t said, heard;
+	} rows[] = {
+		{ AF_INET, 0, sizeof(struct sockaddr_in) },
+		{ AF_INET, 0xffffffff, sizeof(struct sockaddr_in) },
+		{ AF_INET6, 4, sizeof(struct sockaddr_in6) },
+		{ AF_INET6, 0xffffffff, sizeof(struct sockaddr_in6) },
+		{ AF_UNSPEC, 0xffffffff, 0 },
+		{ AF_UNIX, sizeof(struct sockaddr_in), 0 },
+		{ 0xffff, 0xffffffff, 0 },
+	};
+	struct slot *slot = scoreboard_take(board, 3);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address said, heard;
+
+		memset(&said, 0xa5, sizeof(said));
+		said.sa.sa_family = rows[i].family;
+		said.len = rows[i].said;
+		scoreboard_introduce(slot, &said);
+		assert_true(scoreboard_hear(board, 3, &heard));
+		assert_int_equal(heard.len, rows[i].heard);
+	}
+}
+
+static void
+stray_introductions_are_nobody(void **state)
+{
+	struct slot *slot[N];
+	struct address heard;
+	uint64_t *word;
+	size_t i = 0, n = 0;
+
+	(void)state;
+	take_all(slot);
+	word = (uint64_t *)((uintptr_t)slot[0] & ~(uintptr_t)4095);
+	word[1] = UINT64_MAX;
+	while ((i = scoreboard_introduced(board, i)) != SIZE_MAX) {
+		assert_int_equal(i, n);
+		assert_true(scoreboard_hear(board, i, &heard));
+		assert_int_equal(heard.len, 0);
+		i++, n++;
+	}
+	assert_int_equal(n, 63);
+	assert_int_equal(scoreboard_introduced(board, 0), SIZE_MAX);
+	assert_int_equal(scoreboard_leaving(board, 0), SIZE_MAX);
+}
+
 /* Only pages with slots that were taken exist. */
 static void
 unused_slots_are_not_looked_at(void **state)
@@ -211,6 +402,21 @@ main(void)
 		    unused_slots_are_not_looked_at, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    stray_bits_are_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    each_introduction_is_heard_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    nothing_new_leaves_the_address_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    one_may_be_who_it_seemed_to_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    introduction_of_the_one_before_is_forgotten, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    word_of_a_child_is_an_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    stray_introductions_are_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    admission_is_of_one_client, setup, teardown),
 		cmocka_unit_test(lack_of_memory_is_told),
 	};
 

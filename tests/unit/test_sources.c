@@ -104,6 +104,24 @@ lack_of_memory_is_told(void **state)
 	sources_free(NULL);
 }
 
+/* As datagrams are: gone before the next one comes. */
+static void
+visitors_need_no_room(void **state)
+{
+	struct sources *ss = make_sources(0, 0, 3);
+
+	(void)state;
+	for (uint32_t n = 0; n < 3 * SOURCES_SPARE; n++)
+		for (int i = 0; i < 5; i++)
+			assert_int_equal(visit(ss, n, HOUR),
+			    i < 3 ? SOURCES_ADMIT : SOURCES_FAST);
+	assert_int_equal(sources_count(ss), SOURCES_SPARE);
+	/* The last are remembered, and so they have to wait. */
+	for (uint32_t n = 2 * SOURCES_SPARE; n < 3 * SOURCES_SPARE; n++)
+		assert_int_equal(visit(ss, n, HOUR), SOURCES_FAST);
+	sources_free(ss);
+}
+
 static void
 zero_is_no_limit(void **state)
 {
@@ -534,6 +552,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lack_of_memory_is_told),
+		cmocka_unit_test(visitors_need_no_room),
 		cmocka_unit_test(zero_is_no_limit),
 		cmocka_unit_test(cap_is_for_each_source),
 		cmocka_unit_test(burst_is_the_rate),

@@ -1,0 +1,367 @@
+#include "echod/udp.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "echod/clock.h"
+#include "echod/descriptors.h"
+#include "echod/memory.h"
+#include "echod/replies.h"
+#include "echod/session.h"
+#include "echod/signals.h"
+#include "echod/sources.h"
+
+enum {
+	BATCH = REPLIES_MAX,
+	DATAGRAM_SIZE = 64 * 1024, /* none is longer: its length has 16 bits */
+	/* Apart by a power of two, all would share a few lines of the cache. */
+	STRIDE = DATAGRAM_SIZE + 1536,
+	PORT_RESERVED = 1024, /* below it are services, which may answer */
+	ROUNDS = 16, /* of batches, until signals are looked at */
+	LAST_BATCHES = 64, /* more than any queue holds */
+};
+
+#define REPORT_INTERVAL (1 * CLOCK_SECOND)
+
+/* Where a datagram was sent to, of both families: one of the two is used. */
+union control {
+	struct cmsghdr align;
+	char in[CMSG_SPACE(sizeof(struct in_pktinfo)) +
+	    CMSG_SPACE(sizeof(struct in6_pktinfo)) + REPLIES_ROOM];
+};
+
+/* A batch: each datagram has its place in all of these. */
+struct batch {
+	struct mmsghdr msg[BATCH];
+	struct iovec iov[BATCH];
+	struct address from[BATCH];
+	union control control[BATCH];
+	char data[BATCH][STRIDE];
+};
+
+struct work {
+	const struct udp *given;
+	nfds_t nfds;
+	struct pollfd fds[LISTENERS_MAX + 1]; /* the report's comes last */
+	struct batch *batch;
+	struct sources *sources;
+	struct udp_report report; /* the next */
+	bool reportable;
+	int64_t report_next;
+};
+
+/* What a datagram says about where it was sent to. */
+struct target {
+	bool known, alone; /* not multicast or broadcast */
+	int family; /* of addr */
+	union {
+		struct in_addr in;
+		struct in6_addr in6;
+	};
+	unsigned interface;
+};
+
+/*
+ * The two addresses differ for a broadcast.  The second one is not known of
+ * what arrived before the socket was ours.
+ */
+static bool
+is_for_us_alone(const struct in_pktinfo *info)
+{
+	const in_addr_t to = ntohl(info->ipi_addr.s_addr);
+
+	if (info->ipi_spec_dst.s_addr == htonl(INADDR_ANY))
+		return !IN_MULTICAST(to) && to != INADDR_BROADCAST;
+	return info->ipi_addr.s_addr == info->ipi_spec_dst.s_addr;
+}
+
+/*
+ * A socket of IPv6 that takes IPv4, too, tells both: then the address is an
+ * IPv4-mapped one, and only the one of IPv4 says whether it is a broadcast.
+ */
+static struct target
+target_of(struct msghdr *msg)
+{
+	struct target target = { .alone = true };
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
+	     c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			target.alone &= is_for_us_alone(&info);
+			if (target.known)
+				continue;
+			target.known = true;
+			target.family = AF_INET;
+			target.in = info.ipi_addr;
+		} else if (c->cmsg_level == IPPROTO_IPV6 &&
+		    c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			target.alone &= !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+			target.known = true;
+			target.family = AF_INET6;
+			target.in6 = info.ipi6_addr;
+			target.interface = info.ipi6_ifindex;
+		}
+	}
+	return target;
+}
+
+/* Let the reply go out from where the request came to. */
+static void
+reply_from(struct msghdr *msg, const struct target *target)
+{
+	struct cmsghdr *c = msg->msg_control;
+
+	if (!target->known) {
+		msg->msg_control = NULL;
+		msg->msg_controllen = 0;
+		return;
+	}
+	if (target->family == AF_INET) {
+		/* Of all interfaces: the way back may be another. */
+		const struct in_pktinfo info = { .ipi_spec_dst = target->in };
+
+		c->cmsg_level = IPPROTO_IP;
+		c->cmsg_type = IP_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+		msg->msg_controllen = CMSG_SPACE(sizeof(info));
+	} else {
+		const struct in6_pktinfo info = {
+			.ipi6_addr = target->in6,
+			.ipi6_ifindex =
+			    IN6_IS_ADDR_LINKLOCAL(&target->in6) ? target->interface : 0,
+		};
+
+		c->cmsg_level = IPPROTO_IPV6;
+		c->cmsg_type = IPV6_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+		msg->msg_controllen = CMSG_SPACE(sizeof(info));
+	}
+}
+
+/* Whether a reply could come to somebody who answers it. */
+static bool
+may_loop(const struct work *w, const struct address *from)
+{
+	const uint16_t port = address_port(from);
+	const struct listeners *ls = w->given->ls;
+
+	if (port < PORT_RESERVED || address_is_group(from) ||
+	    address_is_wildcard(from))
+		return true;
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->at[i].type == SOCK_DGRAM &&
+		    address_port(&ls->at[i].addr) == port)
+			return true;
+	return false;
+}
+
+static bool
+is_too_fast(struct work *w, const struct address *from, int64_t at)
+{
+	const struct in6_addr net = address_source(from, w->given->ipv6_prefix);
+	struct source *source;
+
+	if (sources_knock(w->sources, &net, at, &source) != SOURCES_ADMIT)
+		return true;
+	sources_leave(w->sources, source);
+	return false;
+}
+
+static void
+refuse(struct work *w, enum udp_refused why, const struct address *from)
+{
+	if (w->report.refused[why]++ == 0)
+		w->report.from[why] = *from;
+	w->reportable = true;
+}
+
+/* Whether the i-th datagram of the batch may be answered; if so, see to it. */
+static bool
+answer(struct work *w, size_t i, int64_t at)
+{
+	struct batch *b = w->batch;
+	struct msghdr *msg = &b->msg[i].msg_hdr;
+	struct address *from = &b->from[i];
+	const struct target target = target_of(msg);
+
+	from->len = msg->msg_namelen;
+	if (!target.alone || may_loop(w, from)) {
+		refuse(w, UDP_SOURCE, from);
+		return false;
+	}
+	if (is_too_fast(w, from, at)) {
+		refuse(w, UDP_FAST, from);
+		return false;
+	}
+	b->iov[i].iov_len = b->msg[i].msg_len;
+	reply_from(msg, &target);
+	return true;
+}
+
+/* Receive up to a batch.  Returns how many, or -1 with errno set. */
+static int
+receive(struct batch *b, int fd)
+{
+	for (size_t i = 0; i < BATCH; i++) {
+		b->iov[i] = (struct iovec){ b->data[i], DATAGRAM_SIZE };
+		b->msg[i].msg_hdr = (struct msghdr){
+			.msg_name = &b->from[i].sa,
+			.msg_namelen = sizeof(b->from[i].in6),
+			.msg_iov = &b->iov[i],
+			.msg_iovlen = 1,
+			.msg_control = &b->control[i],
+			.msg_controllen = sizeof(b->control[i]),
+		};
+	}
+
+	const int n = recvmmsg(fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
+
+	/* ECONNREFUSED: somebody handed over a connected socket */
+	if (n == -1 &&
+	    (errno == EAGAIN || errno == EINTR || errno == ECONNREFUSED))
+		return 0;
+	return n;
+}
+
+/* Answer up to a batch of datagrams.  Returns whether it was a whole one. */
+static bool
+serve(struct work *w, int fd)
+{
+	struct batch *b = w->batch;
+	const int n = receive(b, fd);
+	size_t good = 0;
+
+	if (n == -1)
+		_exit(SESSION_FAILED);
+	if (n == 0)
+		return false;
+
+	const int64_t at = clock_now();
+
+	for (int i = 0; i < n; i++)
+		if (answer(w, (size_t)i, at))
+			b->msg[good++] = b->msg[i];
+	replies_send(fd, b->msg, good, &w->report.sent);
+	w->reportable = true;
+	return n == BATCH;
+}
+
+static void
+report(struct work *w, int64_t at)
+{
+	if (!w->reportable || at < w->report_next)
+		return;
+	/* It is whole or nothing, pipe(7); where there is no room it grows. */
+	if (write(w->given->report, &w->report, sizeof(w->report)) ==
+	    sizeof(w->report)) {
+		w->report = (struct udp_report){ 0 };
+		w->reportable = false;
+	}
+	w->report_next = at + REPORT_INTERVAL;
+}
+
+/* Wait for datagrams, for TERM, or until a report is due. */
+static void
+wait_for_some(struct work *w)
+{
+	const int64_t left = w->report_next - clock_now();
+	const struct timespec ts = {
+		.tv_sec = left > 0 ? left / CLOCK_SECOND : 0,
+		.tv_nsec = left > 0 ? left % CLOCK_SECOND : 0,
+	};
+
+	for (nfds_t i = 0; i < w->nfds; i++)
+		w->fds[i].revents = 0; /* as they stay if a signal comes */
+	if (ppoll(w->fds, w->nfds, w->reportable ? &ts : NULL,
+		w->given->waiting) == -1 &&
+	    errno != EINTR)
+		_exit(SESSION_FAILED);
+}
+
+static void
+serve_until_told(struct work *w)
+{
+	const nfds_t parent = w->nfds - 1;
+
+	for (unsigned round = 1; !signals_stop; round++) {
+		wait_for_some(w);
+		if (w->fds[parent].revents != 0) /* nobody reads it any more */
+			_exit(SESSION_FAILED);
+		for (nfds_t i = 0; i < parent; i++)
+			if (w->fds[i].revents != 0)
+				serve(w, w->fds[i].fd);
+		report(w, clock_now());
+		if (round % ROUNDS == 0) /* in a flood, ppoll(2) lets none in */
+			signals_deliver(w->given->waiting);
+	}
+}
+
+/* What has arrived until now. */
+static void
+serve_the_last(struct work *w)
+{
+	for (nfds_t i = 0; i + 1 < w->nfds; i++)
+		for (int n = 0; n < LAST_BATCHES; n++)
+			if (!serve(w, w->fds[i].fd))
+				break;
+	report(w, w->report_next);
+}
+
+/* Keep descriptor 0, the sockets and the report. */
+static void
+close_others(const struct work *w)
+{
+	unsigned from = STDIN_FILENO + 1;
+
+	for (;;) { /* the lowest of those to keep, again and again */
+		unsigned next = UINT_MAX;
+
+		for (nfds_t i = 0; i < w->nfds; i++) {
+			const unsigned fd = (unsigned)w->fds[i].fd;
+
+			if (fd >= from && fd < next)
+				next = fd;
+		}
+		if (next == UINT_MAX)
+			break;
+		descriptors_close(from, next - 1);
+		from = next + 1;
+	}
+	descriptors_close(from, UINT_MAX);
+}
+
+void
+udp_run(const struct udp *udp)
+{
+	struct work w = { .given = udp };
+
+	for (size_t i = 0; i < udp->ls->n; i++)
+		if (udp->ls->at[i].type == SOCK_DGRAM)
+			w.fds[w.nfds++] = (struct pollfd){
+				.fd = udp->ls->at[i].fd,
+				.events = POLLIN,
+			};
+	w.fds[w.nfds++] = (struct pollfd){ .fd = udp->report };
+	close_others(&w);
+	w.batch = memory_new(sizeof(*w.batch));
+	w.sources = sources_new(0, 0, udp->rate);
+	if (w.batch == NULL || w.sources == NULL)
+		_exit(SESSION_FAILED);
+	serve_until_told(&w);
+	serve_the_last(&w);
+	_exit(SESSION_DRAINED);
+}

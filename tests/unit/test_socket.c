@@ -1,0 +1,246 @@
+/*
+ * Sockets: what is set on them, and that nothing is left out in silence.
+ *
+ * Linked with --wrap=setsockopt.  What accepted sockets inherit, listener's
+ * tests look at.
+ */
+#include "echod/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "support.h"
+
+int __real_setsockopt(
+    int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_setsockopt(
+    int fd, int level, int name, const void *value, socklen_t len);
+
+enum { NEVER = -1 };
+
+static int failing = NEVER; /* which call fails, counted from 0 */
+static int calls;
+
+int
+__wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (calls++ != failing)
+		return __real_setsockopt(fd, level, name, value, len);
+	errno = ENOMEM;
+	return -1;
+}
+
+static int
+get_int(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
+static int
+get_milliseconds(int fd, int name)
+{
+	struct timeval tv;
+	socklen_t len = sizeof(tv);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &tv, &len), 0);
+	return (int)(tv.tv_sec * 1000 + tv.tv_usec / 1000);
+}
+
+/* The kernel counts in jiffies, of up to 10 ms. */
+static void
+expect_idle_timeout(int fd, int milliseconds)
+{
+	assert_in_range(
+	    get_milliseconds(fd, SO_RCVTIMEO), milliseconds, milliseconds + 10);
+	assert_in_range(
+	    get_milliseconds(fd, SO_SNDTIMEO), milliseconds, milliseconds + 10);
+}
+
+static void
+expect_stream(int fd, int idle)
+{
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_OOBINLINE), 1);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_KEEPIDLE), 300);
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL), 30);
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+	expect_idle_timeout(fd, idle * 250); /* a tick is a part of it */
+}
+
+static void
+close_pair(const int pair[2])
+{
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void
+streams_are_set_up(void **state)
+{
+	static const int idle[] = { 600, 1, 31536000 / 1000, 0 };
+	int pair[2];
+
+	(void)state;
+	tcp_pair(pair, 0);
+	for (size_t i = 0; i < COUNT(idle); i++) {
+		assert_int_equal(socket_set_stream(pair[0], idle[i]), 0);
+		expect_stream(pair[0], idle[i]);
+	}
+	close_pair(pair);
+}
+
+/* One that an inetd accepted gets what echod's own inherit. */
+static void
+clients_of_others_are_set_up(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	tcp_pair(pair, 0);
+	assert_int_equal(socket_set_client(pair[0], 600), 0);
+	expect_stream(pair[0], 600);
+	assert_int_equal(socket_set_client(pair[0], 0), 0);
+	expect_stream(pair[0], 0);
+	close_pair(pair);
+}
+
+static void
+clients_without_tcp_have_timeouts(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(socket_set_client(pair[0], 600), 0);
+	expect_idle_timeout(pair[0], 600 * 250);
+	assert_int_equal(get_int(pair[0], SOL_SOCKET, SO_KEEPALIVE), 0);
+	assert_int_equal(socket_set_client(pair[0], 0), 0);
+	expect_idle_timeout(pair[0], 0);
+	close_pair(pair);
+}
+
+static void
+what_is_no_socket_is_told(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	errno = 0;
+	assert_int_equal(socket_set_client(ends[0], 600), -1);
+	assert_int_equal(errno, ENOTSOCK);
+	errno = 0;
+	assert_int_equal(socket_set_stream(ends[0], 600), -1);
+	assert_int_equal(errno, ENOTSOCK);
+	errno = 0;
+	assert_int_equal(socket_set_datagram(ends[0], AF_INET), -1);
+	assert_int_equal(errno, ENOTSOCK);
+	close_pair(ends);
+}
+
+static void
+expect_datagram(int family)
+{
+	const int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const int other = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const int queue = get_int(other, SOL_SOCKET, SO_RCVBUF);
+
+	assert_int_equal(socket_set_datagram(fd, family), 0);
+	assert_int_equal(get_int(fd, IPPROTO_IP, IP_PKTINFO), 1);
+	if (family == AF_INET6)
+		assert_int_equal(
+		    get_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
+	/* More than there is by default, where that is allowed. */
+	assert_true(get_int(fd, SOL_SOCKET, SO_RCVBUF) >= queue);
+	assert_in_range(get_milliseconds(fd, SO_SNDTIMEO), 1, 20);
+	assert_int_equal(get_milliseconds(fd, SO_RCVTIMEO), 0);
+	close(fd);
+	close(other);
+}
+
+static void
+datagrams_are_set_up(void **state)
+{
+	const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	expect_datagram(AF_INET);
+	if (fd == -1)
+		return; /* a kernel without IPv6 */
+	close(fd);
+	expect_datagram(AF_INET6);
+}
+
+static int
+set_ipv4_datagram(int fd, int idle_timeout)
+{
+	(void)idle_timeout;
+	return socket_set_datagram(fd, AF_INET);
+}
+
+static void
+each_failure_is_told(void **state)
+{
+	static const struct {
+		int domain, type;
+		int (*set)(int fd, int idle_timeout);
+		int least; /* calls */
+	} rows[] = {
+		{ AF_INET, SOCK_STREAM, socket_set_stream, 8 },
+		{ AF_INET, SOCK_STREAM, socket_set_client, 8 },
+		{ AF_UNIX, SOCK_STREAM, socket_set_client, 2 },
+		{ AF_INET, SOCK_DGRAM, set_ipv4_datagram, 3 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const int fd =
+		    socket(rows[i].domain, rows[i].type | SOCK_CLOEXEC, 0);
+
+		calls = 0;
+		assert_int_equal(rows[i].set(fd, 1), 0);
+
+		const int n = calls;
+
+		assert_true(n >= rows[i].least);
+		for (int j = 0; j < n; j++) {
+			failing = j;
+			calls = 0;
+			errno = 0;
+
+			const int result = rows[i].set(fd, 1);
+			const int error = errno;
+
+			failing = NEVER;
+			assert_int_equal(result, -1);
+			assert_int_equal(error, ENOMEM);
+		}
+		close(fd);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(streams_are_set_up),
+		cmocka_unit_test(clients_of_others_are_set_up),
+		cmocka_unit_test(clients_without_tcp_have_timeouts),
+		cmocka_unit_test(what_is_no_socket_is_told),
+		cmocka_unit_test(datagrams_are_set_up),
+		cmocka_unit_test(each_failure_is_told),
+	};
+
+	return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
+}
