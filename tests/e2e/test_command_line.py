@@ -13,11 +13,15 @@ NOT_COUNTS = ["", "0", "-1", "1x", "x", "+7", " 7", "1.5", "9" * 30]
 NOT_SECONDS = ["", "-1", "1s", "1.5", "9" * 30]
 NOT_ADDRESSES = ["", "a b", "[", "[]", "[::1", "[::1]7", "[::1]:", "h" * 300]
 NOT_ADDRESSES += ["h:", "h:0", ":65536", "[h]x:7", "h:no-such-service"]
+NOT_NETWORKS = ["", "a", "localhost", "127.1", "127.0.0.1:7", "[::1]", "fe80::1%lo"]
+NOT_NETWORKS += ["/8", "127.0.0.0/", "127.0.0.0/33", "127.0.0.0/-1", "127.0.0.0/x"]
+NOT_NETWORKS += ["127.0.0.1/8", "::/129", "::1/64", "127.0.0.0/8/8", " ::1", "h" * 300]
+NOT_PATHS = ["", "echod.prom", "./echod.prom"]
 
 BAD = [
     # the arguments, and what the reason must name
-    (["-x"], "-x"),
-    (["-4x"], "-x"),
+    (["-z"], "-z"),
+    (["-4z"], "-z"),
     (["--nonsense"], "--nonsense"),
     (["--v"], "--v"),
     (["--daemon=x"], "--daemon"),
@@ -49,9 +53,22 @@ BAD = [
     *(([f"--max-clients={text}"], "--max-clients") for text in NOT_COUNTS),
     *(([f"--idle-timeout={text}"], "--idle-timeout") for text in NOT_SECONDS),
     *(([f"--listen={text}"], "--listen") for text in NOT_ADDRESSES),
+    *(([f"--max-per-source={text}"], "--max-per-source") for text in NOT_SECONDS),
+    *(([f"--rate={text}"], "--rate") for text in NOT_SECONDS),
+    *(([f"--ipv6-prefix={text}"], "--ipv6-prefix") for text in [*NOT_COUNTS, "129"]),
+    *(([f"--grace={text}"], "--grace") for text in NOT_SECONDS),
+    *(([f"--proxy-protocol={text}"], "--proxy-protocol") for text in NOT_NETWORKS),
+    (["--check", "-x", "127.0.0.1/8"], "--proxy-protocol"),
+    (["--inetd", "-x", "127.0.0.1/8"], "--proxy-protocol"),
+    (["--proxy-protocol=127.0.0.1"] * 17, "--proxy-protocol"),
+    *(([f"--metrics={text}"], "--metrics") for text in NOT_PATHS),
+    (["--check", "-m", "echod.prom"], "--metrics"),
+    (["--udp=yes"], "--udp"),
+    (["--inetd=yes"], "--inetd"),
 ]
-VALUED = ["listen", "port", "backlog", "pidfile", "user"]
-VALUED += ["max-clients", "idle-timeout", "log"]
+VALUED = ["listen", "port", "backlog", "pidfile", "user", "max-clients"]
+VALUED += ["max-per-source", "rate", "ipv6-prefix", "idle-timeout", "grace"]
+VALUED += ["proxy-protocol", "metrics", "log"]
 BAD += [([f"--{name}"], f"--{name}") for name in VALUED]
 
 
@@ -65,6 +82,22 @@ def test_a_bad_command_line(run, arguments, named):
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
     assert named in result.stderr
+
+
+FOR_MANY = ["--ipv4", "--ipv6", "--listen=127.0.0.1", "--port=7", "--backlog=1", "--udp"]
+FOR_MANY += ["--daemon", "--pidfile=/echod.pid", "--max-clients=1", "--max-per-source=0"]
+FOR_MANY += ["--rate=0", "--ipv6-prefix=64", "--metrics=/echod.prom"]
+
+
+@pytest.mark.parametrize("option", FOR_MANY)
+def test_what_is_not_for_inetd(run, option):
+    """Whichever is given first, both are named."""
+    name = option.partition("=")[0]
+    for arguments in ["--inetd", option], [option, "-i"], ["--check", option, "-i"]:
+        result = run(*arguments)
+        assert (result.returncode, result.stdout) == (os.EX_USAGE, "")
+        [line] = result.stderr.splitlines()
+        assert name in line and "--inetd" in line
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

@@ -109,6 +109,20 @@ def test_who_has_just_come_has_time_to_send(server):
     assert server.stop() == 0
 
 
+def test_who_has_just_come_by_a_proxy_has_it_too(start):
+    """Its header may be on its way, and what it says."""
+    server = start("--proxy-protocol=127.0.0.0/8")
+    with server.connect("127.0.0.1") as client:
+        wait_until(server.children, "a child")
+        client.sendall(b"PROXY TCP4 192.0.2.7 ")
+        server.kill(signal.SIGTERM)
+        server.wait_log("^stopping: ")
+        time.sleep(0.2)
+        client.sendall(b"192.0.2.1 50312 7\r\nnot too late")
+        assert clients.receive_all(client) == b"not too late"
+    assert server.stop() == 0
+
+
 def test_who_has_been_silent_for_long_is_not_waited_for(start):
     """It is gone while the newcomer still has time; both get an end of file."""
     server = start("--grace=3600")
