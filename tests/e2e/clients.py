@@ -103,3 +103,33 @@ def assert_same(received, sent):
     raise AssertionError(
         f"{len(received)} bytes of {len(sent)}, different from byte {at} on"
     )
+
+
+def datagram_socket(host, port, source=None):
+    """A UDP socket that is connected to there, from where and which port it is said."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    family, kind, protocol, _, address = addresses[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(DEADLINE)
+        if source is not None:
+            sock.bind(source)
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def exchange_datagram(sock, data):
+    """Send it, and return the next one that comes."""
+    sock.send(data)
+    return sock.recv(64 * KIB)
+
+
+def receive_datagrams(sock):
+    """All that are there."""
+    datagrams = []
+    while readable(sock):
+        datagrams.append(sock.recv(64 * KIB))
+    return datagrams
