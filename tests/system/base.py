@@ -10,13 +10,20 @@ import tempfile
 import time
 from pathlib import Path
 
+import packages
+
 SUITE = "bookworm"
 BOOTS = ["systemd", "systemd-sysv", "dbus"]
 TOOLS = ["man-db", "netcat-openbsd", "inetutils-telnet", "iproute2", "procps"]
 # What echod's package depends on: there is no network to fetch it from later.
 DEPENDENCIES = ["libbsd0", "libseccomp2"]
 
-RECIPE = ["--variant=minbase", f"--include={','.join(BOOTS + TOOLS + DEPENDENCIES)}", SUITE]
+# Below /opt/PACKAGE, as they cannot be installed together; and what they need.
+UNPACKED = {"openbsd-inetd": "inetd", "xinetd": "xinetd"}
+NEEDED = ["netbase", "libevent-2.1-7", "libsystemd0", "libtirpc3", "libwrap0"]
+
+INCLUDED = BOOTS + TOOLS + DEPENDENCIES + NEEDED
+RECIPE = ["--variant=minbase", f"--include={','.join(INCLUDED)}", SUITE]
 CACHE = Path("/var/cache/echod-system-test")
 MAX_AGE = 30 * 24 * 3600  # seconds; bookworm has security updates
 
@@ -35,7 +42,7 @@ def ready():
     if given := os.environ.get("ECHOD_SYSTEM_BASE"):
         yield Path(given).resolve(strict=True)
         return
-    recipe = hashlib.sha256(" ".join(RECIPE).encode()).hexdigest()
+    recipe = hashlib.sha256(" ".join([*RECIPE, *UNPACKED]).encode()).hexdigest()
     base = CACHE / f"base-{recipe[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     # Shared by all who use a base, and exclusive for who changes what there is.
@@ -64,6 +71,8 @@ def make(base):
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=CACHE))
     try:
         debootstrap(unfinished, where)
+        for package, program in UNPACKED.items():
+            packages.unpacked(package, program, unfinished / "opt")
         (unfinished / "etc/hostname").unlink(missing_ok=True)  # it is this host's
         unfinished.chmod(0o755)
         os.utime(unfinished)

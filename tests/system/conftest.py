@@ -123,6 +123,19 @@ def socket(machine):
 
 
 @pytest.fixture
+def instance(machine):
+    """echod@NAME, not started, with its options: instance(name, options)."""
+
+    def configured(name, options):
+        file = f"/etc/default/echod-{name}"
+        made = Service(machine, f"echod@{name}.service", options=file)
+        made.set_options(options)
+        return made
+
+    return configured
+
+
+@pytest.fixture
 def serving(service):
     """echod.service, started."""
     service.start()

@@ -151,9 +151,13 @@ class Machine:
         self.run("mkdir", "-p", Path(path).parent)
         self.run("tee", path, input=text)
 
+    def in_network(self, function, *arguments, **how):
+        """Call it where the sockets that it makes are of the machine's network."""
+        return self._pool.submit(function, *arguments, **how).result()
+
     def connect(self, host="127.0.0.1", port=7, **how):
         """A connected socket of the machine's network, for this process."""
-        return self._pool.submit(clients.connect, host, port, **how).result()
+        return self.in_network(clients.connect, host, port, **how)
 
     def proc(self, pid):
         """What procfs.py is to be asked about the process that is pid inside."""

@@ -1,5 +1,6 @@
 """echod as an administrator has it: a unit, a file with its options, and a journal."""
 
+import fnmatch
 import json
 import re
 
@@ -11,9 +12,10 @@ EXAMPLES = "/usr/share/doc/echod/examples"
 
 # What a test may leave, whatever became of it.
 TIDY = """
-systemctl stop echod.socket echod.service
-systemctl reset-failed echod.socket echod.service
-rm -rf /etc/systemd/system/echod.service.d /etc/systemd/system/echod.socket.d
+systemctl stop 'echod*.socket' echod.service 'echod@*' 'echod-inetd@*' 'test-*'
+systemctl reset-failed 'echod*' 'test-*'
+rm -rf /etc/default/echod-* /etc/systemd/system/*.wants/echod*
+rm -rf /etc/systemd/system/echod*
 systemctl daemon-reload
 """
 
@@ -25,11 +27,12 @@ def assert_is_served(machine, **where):
 
 
 class Service:
-    """echod.service, or another unit of its package."""
+    """echod.service, or another unit of its package; and the file with its options."""
 
-    def __init__(self, machine, unit="echod.service"):
+    def __init__(self, machine, unit="echod.service", options=DEFAULTS):
         self.machine = machine
         self.unit = unit
+        self._options = options
 
     def start(self, **how):
         return self.systemctl("start", **how)
@@ -56,7 +59,7 @@ class Service:
         return int(self.show("MainPID"))
 
     def set_options(self, options):
-        self.machine.write(DEFAULTS, f'ECHOD_OPTS="{options}"\n')
+        self.machine.write(self._options, f'ECHOD_OPTS="{options}"\n')
 
     def drop_in(self, text):
         """Change the unit as `systemctl edit` does."""
@@ -123,16 +126,20 @@ class Journal:
             lines[ends:-ends] = [f"... {len(lines) - 2 * ends} more ..."]
         return "\n".join(lines)
 
-    def matching(self, pattern):
-        """The entries of echod itself in which pattern is found."""
-        lines = self.read(_SYSTEMD_UNIT="echod.service")
-        return [line for line in lines if re.search(pattern, line["MESSAGE"])]
+    def matching(self, pattern, unit="echod.service"):
+        """The entries of echod itself in which pattern is found; of units like unit."""
+        return [
+            line
+            for line in self.read()
+            if fnmatch.fnmatchcase(line.get("_SYSTEMD_UNIT", ""), unit)
+            and re.search(pattern, line["MESSAGE"])
+        ]
 
-    def wait(self, pattern, count=1):
+    def wait(self, pattern, count=1, unit="echod.service"):
         """Wait until there are so many of them; the last one."""
 
         def enough():
-            found = self.matching(pattern)
+            found = self.matching(pattern, unit)
             return len(found) >= count and found[count - 1]
 
         return wait_until(enough, f"{count} x {pattern!r} in the journal")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service import DEFAULTS, EXAMPLES, Service, assert_is_served
+from service import DEFAULTS, EXAMPLES, assert_is_served
 
 
 def test_installing_opens_no_port(installation):
@@ -20,10 +20,11 @@ def test_the_page_can_be_read(machine):
 
 
 def test_the_units_are_flawless(machine):
-    """And so are the drop-ins that are there to be copied."""
+    """And so are those that are there to be copied."""
     files = machine.run("dpkg-query", "--listfiles", "echod").stdout.splitlines()
     units = [path for path in files if path.endswith((".service", ".socket"))]
-    assert len(units) == 2
+    names = [path.rpartition("/")[2] for path in units if not path.startswith(EXAMPLES)]
+    assert sorted(names) == ["echod.service", "echod.socket", "echod@.service"]
     result = machine.run("systemd-analyze", "--man=yes", "verify", *units, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
@@ -58,14 +59,17 @@ def test_enabled_it_comes_with_the_system(machine, service):
     assert service.systemctl("is-enabled", check=False).stdout == "disabled\n"
 
 
-def test_each_example_is_a_drop_in_that_systemd_understands(machine, journal):
+def test_systemd_understands_each_example(machine, service, socket, journal):
+    """Those that are drop-ins; the others are for other programs."""
     names = machine.run("ls", EXAMPLES).stdout.split()
-    drop_ins = [name for name in names if name.endswith(".conf")]
-    assert {"forking.conf", "socket-only.conf"} <= set(drop_ins)
-    for name in drop_ins:
-        Service(machine).example(name)
+    others = {"haproxy.cfg", "inetd.conf", "xinetd.conf"}
+    units = {"echod-inetd.socket", "echod-inetd@.service"}
+    drop_ins = {"forking.conf": service, "socket-only.conf": service, "udp.conf": socket}
+    assert set(names) == others | units | set(drop_ins)
+    for name, unit in drop_ins.items():
+        unit.example(name)
         assert warnings(journal) == [], name
-        machine.run("rm", "-r", "/etc/systemd/system/echod.service.d")
+        machine.run("rm", "-r", f"/etc/systemd/system/{unit.unit}.d")
 
 
 @pytest.fixture
@@ -91,6 +95,17 @@ def test_a_running_service_is_upgraded(machine, serving, newer):
     assert serving.state == "active"
     assert serving.pid != before
     assert_is_served(machine, port=1007)
+
+
+def test_running_instances_are_upgraded(machine, instance, newer):
+    """Those that do not run are not started."""
+    east, west = instance("east", "--port=1008"), instance("west", "--port=1009")
+    east.start()
+    before = east.pid
+    machine.run("apt-get", "install", "--yes", newer)
+    assert (east.state, west.state) == ("active", "inactive")
+    assert east.pid != before
+    assert_is_served(machine, port=1008)
 
 
 def test_a_running_service_survives_a_new_installation(machine, serving, installation):

@@ -37,6 +37,24 @@ def test_remove_closes_the_port_that_systemd_holds(machine, socket, apt):
     assert listening(machine) == ""
 
 
+def test_remove_stops_instances(machine, instance, apt):
+    instance("east", "--port=1008").start()
+    assert listening(machine) != ""
+    apt("remove")
+    assert listening(machine) == ""
+
+
+def test_purge_forgets_instances(machine, instance, apt):
+    """But what root has written for them is root's."""
+    instance("east", "--port=1008").systemctl("enable", "--now")
+    apt("purge")
+    assert listening(machine) == ""
+    assert machine.run("find", UNITS, "-name", "echod@*").stdout == ""
+    assert machine.run("cat", "/etc/default/echod-east").stdout != ""
+    units = machine.run("systemctl", "list-units", "--all", "--no-legend", "echod*")
+    assert units.stdout == ""
+
+
 def test_purge_leaves_nothing(machine, installation, service, socket, apt):
     """Even of an echod that was enabled, configured and running."""
     machine.run("systemctl", "enable", "--now", "echod.socket", "echod.service")
