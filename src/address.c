@@ -188,7 +188,7 @@ address_parse_network(const char *text, struct network *net)
 	long long bits;
 
 	if (len >= sizeof(ip))
-		return "it is no IP address";
+		return "must be an IPv4 or IPv6 address, or ADDRESS/BITS";
 	memcpy(ip, text, len);
 	ip[len] = '\0';
 	if (inet_pton(AF_INET, ip, &addr.in.sin_addr) == 1)
@@ -196,7 +196,7 @@ address_parse_network(const char *text, struct network *net)
 	else if (inet_pton(AF_INET6, ip, &addr.in6.sin6_addr) == 1)
 		addr.sa.sa_family = AF_INET6;
 	else
-		return "it is no IP address";
+		return "must be an IPv4 or IPv6 address, or ADDRESS/BITS";
 
 	const int size = addr.sa.sa_family == AF_INET ? 32 : 128;
 
@@ -217,9 +217,23 @@ address_parse_network(const char *text, struct network *net)
 bool
 address_in_network(const struct address *addr, const struct network *net)
 {
-	const struct in6_addr first = first_bits(unified(addr), net->bits);
+	const struct in6_addr all = unified(addr);
+	const struct in6_addr first = first_bits(all, net->bits);
 
+	/* "::/0" is all of IPv6, and not of IPv4. */
+	if (IN6_IS_ADDR_V4MAPPED(&all) && net->bits < 96)
+		return false;
 	return IN6_ARE_ADDR_EQUAL(&first, &net->net);
+}
+
+bool
+address_in_networks(
+    const struct address *addr, const struct network net[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (address_in_network(addr, &net[i]))
+			return true;
+	return false;
 }
 
 char *

@@ -2,9 +2,8 @@
 
 #include <unistd.h>
 
-#include "echod/listener.h"
-
-enum { LOW = 2 * LISTENERS_MAX };
+/* More than there are sockets to serve, and a few. */
+enum { LOW = 128 };
 
 void
 descriptors_close(unsigned first, unsigned last)

@@ -79,7 +79,6 @@ drain(struct server *s)
 	s->cutting_off = true;
 	kill_children(s, SIGKILL);
 	reap_last(s);
-	worker_hear(s, clock_now());
-	event_refusals_held(&s->worker.refusals, s->worker.refusals.next);
+	worker_say_the_last(s);
 	log_info("stopped");
 }

@@ -64,16 +64,6 @@ reject(void)
 	return listens ? "it still listens; inetd's word is nowait" : NULL;
 }
 
-/* Read and write are to wait.  What is not open is found out soon. */
-static void
-let_block(int fd)
-{
-	const int flags = fcntl(fd, F_GETFL);
-
-	if (flags != -1 && (flags & O_NONBLOCK) != 0)
-		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-}
-
 /* Of a socket.  Returns NULL, or the reason why it cannot be served. */
 static const char *
 prepare_session(struct inetd *inetd)
@@ -99,13 +89,11 @@ inetd_prepare(struct inetd *inetd)
 {
 	const char *why;
 
-	let_block(STDIN_FILENO);
-	let_block(STDOUT_FILENO);
 	inetd->is_session = is_same_socket(STDIN_FILENO, STDOUT_FILENO);
 	if (!inetd->is_session) {
 		if (inetd->idle > 0)
 			log_warning(
-			    "--idle-timeout (-t) has no effect: standard input is no socket");
+			    "--idle-timeout (-t) has no effect: standard input and output are not one socket");
 		return 0;
 	}
 	if ((why = prepare_session(inetd)) == NULL)
@@ -208,11 +196,11 @@ serve_client(const struct inetd *inetd)
 	char text[ADDRESS_TEXT_SIZE];
 	bool cut_off = false;
 
-	if (inetd->is_remote)
+	if (inetd->is_remote) {
 		title_set("%s", address_format(&inetd->peer, text));
-	for (size_t i = 0; i < inetd->nproxy && inetd->is_remote; i++)
-		session.proxied |=
-		    address_in_network(&inetd->peer, &inetd->proxy[i]);
+		session.proxied = address_in_networks(
+		    &inetd->peer, inetd->proxy, inetd->nproxy);
+	}
 
 	const pid_t pid = _Fork();
 

@@ -115,16 +115,6 @@ admit(struct server *s, const struct address *peer, int64_t at,
 	return false;
 }
 
-/* Whether peer has to say by a PROXY header who it is there for. */
-static bool
-is_proxy(const struct options *opt, const struct address *peer)
-{
-	for (size_t i = 0; i < opt->nproxy; i++)
-		if (address_in_network(peer, &opt->proxy[i]))
-			return true;
-	return false;
-}
-
 void
 intake_introduce(struct server *s, struct client *c)
 {
@@ -164,7 +154,8 @@ static bool
 receive(struct server *s, int fd, const struct address *peer)
 {
 	const int64_t at = clock_now();
-	const bool proxied = is_proxy(s->opt, peer);
+	const bool proxied =
+	    address_in_networks(peer, s->opt->proxy, s->opt->nproxy);
 	struct source *source = NULL;
 
 	if (!proxied && !admit(s, peer, at, &source)) {

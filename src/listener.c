@@ -10,8 +10,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "echod/clock.h"
 #include "echod/log.h"
 #include "echod/socket.h"
+
+#define PAUSE (10 * CLOCK_MILLISECOND)
+enum { TRIES = 50 };
 
 enum { NAME_SIZE = ADDRESS_TEXT_SIZE + sizeof("/udp") };
 
@@ -218,11 +222,29 @@ bind_socket(const struct listener *l)
 	return -1;
 }
 
+/*
+ * The same of l.  The UDP worker of an echod that was killed needs a moment to
+ * notice; only then its port is free.
+ */
+static int
+bind_soon(const struct listener *l)
+{
+	int fd = bind_socket(l);
+
+	for (int i = 0; fd == -1 && errno == EADDRINUSE &&
+	     l->type == SOCK_DGRAM && i < TRIES;
+	     i++) {
+		clock_pause(PAUSE);
+		fd = bind_socket(l);
+	}
+	return fd;
+}
+
 static int
 open_one(struct listener *l, const struct listener_config *config)
 {
 	if (!l->inherited)
-		l->fd = bind_socket(l);
+		l->fd = bind_soon(l);
 	if (l->fd == -1)
 		return -1;
 	if (l->type == SOCK_DGRAM)

@@ -33,16 +33,18 @@ flush(void)
 	return EX_OSERR;
 }
 
-/* A client must not read what is for the log. */
+/* Where standard error is a client's, what is for the log goes to syslog. */
 static void
-open_log(enum log_target target, int priority)
+open_log(enum log_target target, int priority, bool is_client)
 {
-	const bool private = !inetd_has_stderr();
-
-	if (log_open(private ? target : LOG_TO_SYSLOG, priority) == -1)
-		log_warning("cannot log to syslog: %s", strerror(errno));
-	if (!private)
-		log_settle();
+	if (log_open(is_client ? LOG_TO_SYSLOG : target, priority) == 0) {
+		if (is_client)
+			log_settle();
+		return;
+	}
+	if (is_client)
+		log_open(LOG_TO_STDERR, LOG_EMERG); /* which nothing is */
+	log_warning("cannot log to syslog: %s", strerror(errno));
 }
 
 /* The end of what --check says. */
@@ -90,6 +92,7 @@ serve(const struct options *opt, struct listeners *ls,
 		return EX_OSERR;
 	if ((status = privilege_drop(id)) == 0 &&
 	    (status = daemon_pidfile_keep(pidfile, &kept)) == 0 &&
+	    (status = sandbox_keep_to_itself()) == 0 &&
 	    (status = server_start_metrics(server)) == 0 &&
 	    (status = sandbox_enter()) == 0) {
 		log_settle();
@@ -212,6 +215,7 @@ start_inetd(const struct options *opt, char *const argv[])
 		return privilege_shed(argv);
 	if ((status = inetd_prepare(&inetd)) != 0 ||
 	    (status = privilege_drop(&id)) != 0 ||
+	    (status = sandbox_keep_to_itself()) != 0 ||
 	    (status = sandbox_enter()) != 0)
 		return status;
 	return inetd_serve(&inetd);
@@ -231,10 +235,11 @@ main(int argc, char *argv[])
 
 	if (status != 0)
 		return status;
-	open_log(LOG_TO_STDERR, LOG_INFO);
+	open_log(LOG_TO_STDERR, LOG_INFO, inetd_has_stderr());
 	switch (options_parse(&opt, argc, argv, why)) {
 	case OPTIONS_SERVE:
-		open_log(opt.log, opt.priority);
+		open_log(
+		    opt.log, opt.priority, opt.inetd && inetd_has_stderr());
 		status = opt.inetd ? start_inetd(&opt, argv)
 				   : start(&opt, handed_over, argv);
 		break;

@@ -85,52 +85,62 @@ count(struct replies_sent *sent, const struct mmsghdr *m)
 }
 
 /*
+ * Send as many messages as can be sent, EINTR or not.  Where there is no room,
+ * that is waited for once in a batch, and not once for each: then *flags say
+ * so.
+ */
+static int
+send_some(int fd, struct mmsghdr *m, size_t n, int *flags)
+{
+	int sent;
+
+	while ((sent = sendmmsg(fd, m, (unsigned)n, *flags)) == -1 &&
+	    errno == EINTR)
+		;
+	if (sent == -1 && errno == EAGAIN)
+		*flags = MSG_DONTWAIT;
+	return sent;
+}
+
+/*
  * Send the datagrams of a message one by one: its way is narrower than
  * Ethernet, or its interface cannot do sums.
  */
 static void
-send_apart(int fd, const struct msghdr *msg, struct replies_sent *sent)
+send_apart(
+    int fd, const struct msghdr *msg, int *flags, struct replies_sent *sent)
 {
 	struct mmsghdr one = { .msg_hdr = *msg };
 
 	one.msg_hdr.msg_iovlen = 1;
 	one.msg_hdr.msg_controllen -= CMSG_SPACE(sizeof(uint16_t));
 	for (size_t i = 0; i < msg->msg_iovlen; i++) {
-		int n;
-
 		one.msg_hdr.msg_iov = &msg->msg_iov[i];
-		while ((n = sendmmsg(fd, &one, 1, 0)) == -1 && errno == EINTR)
-			;
-		if (n == 1)
+		if (send_some(fd, &one, 1, flags) == 1)
 			count(sent, &one);
 		else
 			sent->lost++;
 	}
 }
 
-/* The first of some messages was not sent. */
-static void
-handle_failure(int fd, const struct mmsghdr *m, struct replies_sent *sent)
-{
-	if (m->msg_hdr.msg_iovlen > 1 && errno != EAGAIN)
-		send_apart(fd, &m->msg_hdr, sent);
-	else /* a firewall, no way there, no room for now, ... */
-		sent->lost += m->msg_hdr.msg_iovlen;
-}
-
 static void
 send_all(int fd, struct messages *all, struct replies_sent *sent)
 {
-	for (size_t i = 0; i < all->n;) {
-		const int n =
-		    sendmmsg(fd, &all->msg[i], (unsigned)(all->n - i), 0);
+	int flags = 0;
 
-		if (n == -1 && errno == EINTR)
+	for (size_t i = 0; i < all->n;) {
+		struct mmsghdr *m = &all->msg[i];
+		const int n = send_some(fd, m, all->n - i, &flags);
+
+		for (int k = 0; k < n; k++, i++)
+			count(sent, &all->msg[i]);
+		if (n > 0)
 			continue;
-		if (n == -1)
-			handle_failure(fd, &all->msg[i++], sent);
-		for (int k = 0; k < n; k++)
-			count(sent, &all->msg[i++]);
+		i++;
+		if (m->msg_hdr.msg_iovlen > 1 && errno != EAGAIN)
+			send_apart(fd, &m->msg_hdr, &flags, sent);
+		else /* a firewall, no way there, no room for now, ... */
+			sent->lost += m->msg_hdr.msg_iovlen;
 	}
 }
 

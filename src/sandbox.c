@@ -109,6 +109,7 @@ static const int writer_calls[] = {
 	SCMP_SYS(close),
 	SCMP_SYS(exit_group),
 	SCMP_SYS(getpid),
+	SCMP_SYS(newfstatat),
 	SCMP_SYS(openat),
 	SCMP_SYS(ppoll),
 	SCMP_SYS(read),
@@ -161,8 +162,8 @@ static int
 allow_poke(scmp_filter_ctx ctx)
 {
 	return seccomp_rule_add_exact(ctx, SCMP_ACT_ALLOW, SCMP_SYS(kill), 2,
-	    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
-	    SCMP_A1_32(SCMP_CMP_EQ, SIGCHLD));
+	    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0),
+	    SCMP_A1_32(SCMP_CMP_EQ, SIGCHLD, 0));
 }
 
 /* These return 0 or a negative errno, as libseccomp does. */
@@ -235,15 +236,15 @@ filter_calls(int (*allow_all)(scmp_filter_ctx), int n, const char *whom)
 	}
 }
 
-static int
-filter(void)
+int
+sandbox_enter(void)
 {
 	/* kill(2) has two rules */
 	return filter_calls(allow_serving, NCALLS + NRULES - 1, "");
 }
 
-static int
-filter_writer(void)
+int
+sandbox_enter_writer(void)
 {
 	return filter_calls(
 	    allow_writing, NWRITER_CALLS, " for the writer of metrics");
@@ -251,40 +252,26 @@ filter_writer(void)
 
 #else
 
-static int
-filter(void)
+int
+sandbox_enter(void)
 {
 	log_debug(
 	    "in force: no_new_privs, no capabilities, no core dumps; built without a filter of system calls");
 	return 0;
 }
 
-static int
-filter_writer(void)
+int
+sandbox_enter_writer(void)
 {
 	return 0;
 }
 
 #endif
 
-static int
-enter(int (*filter_some)(void))
-{
-	int status;
-
-	if ((status = forbid_dumps()) != 0 || (status = scope_signals()) != 0)
-		return status;
-	return filter_some();
-}
-
 int
-sandbox_enter(void)
+sandbox_keep_to_itself(void)
 {
-	return enter(filter);
-}
+	const int status = forbid_dumps();
 
-int
-sandbox_enter_writer(void)
-{
-	return enter(filter_writer);
+	return status != 0 ? status : scope_signals();
 }

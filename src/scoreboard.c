@@ -140,6 +140,8 @@ scoreboard_hear(struct scoreboard *b, size_t i, struct address *peer)
 	    0)
 		return false;
 	*peer = group->slot[i % SLOTS].peer;
+	/* From here on the copy counts: a child may change what is there. */
+	atomic_signal_fence(memory_order_seq_cst);
 	switch (peer->sa.sa_family) {
 	case AF_INET:
 		peer->len = sizeof(peer->in);

@@ -53,6 +53,8 @@ static const struct {
 	    LOG_WARNING },
 	[SESSION_LONG_HEADER] = { "long_proxy_header",
 	    "a PROXY header that is too long", LOG_WARNING },
+	[SESSION_UNADMITTED] = { "unadmitted", "nobody had time to admit it",
+	    LOG_WARNING },
 	[SESSION_CUT_OFF] = { "cut_off", "cut off", LOG_INFO },
 	[SESSION_REFUSED] = { "refused", "refused", LOG_DEBUG },
 	[SESSION_KILLED] = { "killed", "killed", LOG_ERR },
@@ -266,7 +268,7 @@ take_header(const struct session *s, size_t *held, enum session_end *end)
 			introduce(s, result == PROXY_PEER ? &peer : NULL);
 			*held -= used;
 			memmove(buffer, buffer + used, *held);
-			*end = SESSION_FAILED;
+			*end = SESSION_UNADMITTED;
 			return !s->limited || is_admitted(s);
 		}
 	}
@@ -319,7 +321,7 @@ session_end(int status, bool cut_off)
 	if (WIFSIGNALED(status))
 		return cut_off && WTERMSIG(status) == SIGKILL ? SESSION_CUT_OFF
 							      : SESSION_KILLED;
-	return WEXITSTATUS(status) <= SESSION_LONG_HEADER
+	return WEXITSTATUS(status) <= SESSION_UNADMITTED
 	    ? (enum session_end)WEXITSTATUS(status)
 	    : SESSION_FAILED;
 }
@@ -341,7 +343,7 @@ session_reason(int status, bool cut_off, char why[static SESSION_REASON_SIZE])
 		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 		return WTERMSIG(status) == SIGKILL ? LOG_WARNING : LOG_ERR;
 	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) > SESSION_LONG_HEADER)
+	if (WIFEXITED(status) && WEXITSTATUS(status) > SESSION_UNADMITTED)
 		snprintf(why, SESSION_REASON_SIZE, "exit status %d",
 		    WEXITSTATUS(status));
 	return ends[end].priority;

@@ -161,7 +161,7 @@ show_ended(struct server *s, pid_t pid, int status)
 	s->shown.writer.pid = 0; /* for good: the sandbox makes no other */
 	session_reason(status, false, why);
 	log_error(
-	    "the writer of %s ended: %s; until echod is started again, nobody writes it",
+	    "the writer of %s ended: %s; the file is out of date until echod is started again",
 	    s->opt->metrics, why);
 	writer_end(&s->shown.writer);
 	return true;

@@ -15,6 +15,8 @@ enum { KEEP_IDLE = 300, KEEP_INTERVAL = 30, KEEP_COUNT = 6 };
 /* For datagrams that have to wait; the kernel gives net.core.rmem_max of it. */
 enum { QUEUE_SIZE = 4 << 20 };
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 struct socket_option {
 	int level, name, value;
 };
@@ -61,8 +63,7 @@ set_idle_timeout(int fd, int idle_timeout)
 int
 socket_set_stream(int fd, int idle_timeout)
 {
-	if (set_options(fd, stream_options,
-		sizeof(stream_options) / sizeof(stream_options[0])) == -1)
+	if (set_options(fd, stream_options, COUNT(stream_options)) == -1)
 		return -1;
 	return set_idle_timeout(fd, idle_timeout);
 }
@@ -79,18 +80,29 @@ socket_set_client(int fd, int idle_timeout)
 				       : set_idle_timeout(fd, idle_timeout);
 }
 
-/* A socket of IPv6 that was handed over may take IPv4, too. */
+static const struct socket_option datagram_options[] = {
+	{ SOL_SOCKET, SO_RCVBUF, QUEUE_SIZE },
+	{ SOL_SOCKET, SO_TIMESTAMP, 0 }, /* takes room for nothing */
+	{ IPPROTO_IP, IP_PKTINFO, 1 },
+	{ IPPROTO_IP, IP_RECVERR,
+	    0 }, /* errors that nobody reads stay for ever */
+};
+
+/* One that was handed over may take IPv4, too. */
+static const struct socket_option datagram6_options[] = {
+	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 },
+	{ IPPROTO_IPV6, IPV6_RECVERR, 0 },
+};
+
 int
 socket_set_datagram(int fd, int family)
 {
-	static const struct socket_option options[] = {
-		{ SOL_SOCKET, SO_RCVBUF, QUEUE_SIZE },
-		{ IPPROTO_IP, IP_PKTINFO, 1 },
-		{ IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 }, /* of IPv6 only */
-	};
 	const struct timeval moment = { .tv_usec = 10000 };
 
-	if (set_options(fd, options, family == AF_INET6 ? 3 : 2) == -1)
+	if (set_options(fd, datagram_options, COUNT(datagram_options)) == -1)
+		return -1;
+	if (family == AF_INET6 &&
+	    set_options(fd, datagram6_options, COUNT(datagram6_options)) == -1)
 		return -1;
 	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof(moment));
 }

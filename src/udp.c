@@ -11,6 +11,7 @@
 
 #include "echod/clock.h"
 #include "echod/descriptors.h"
+#include "echod/echo.h"
 #include "echod/memory.h"
 #include "echod/replies.h"
 #include "echod/session.h"
@@ -81,6 +82,14 @@ is_for_us_alone(const struct in_pktinfo *info)
 	return info->ipi_addr.s_addr == info->ipi_spec_dst.s_addr;
 }
 
+/* Whether it is whole, and such a message. */
+static bool
+is(const struct cmsghdr *c, int level, int type, size_t size)
+{
+	return c->cmsg_level == level && c->cmsg_type == type &&
+	    c->cmsg_len >= CMSG_LEN(size);
+}
+
 /*
  * A socket of IPv6 that takes IPv4, too, tells both: then the address is an
  * IPv4-mapped one, and only the one of IPv4 says whether it is a broadcast.
@@ -88,11 +97,12 @@ is_for_us_alone(const struct in_pktinfo *info)
 static struct target
 target_of(struct msghdr *msg)
 {
-	struct target target = { .alone = true };
+	/* What is cut short may be what says that it is not for us alone. */
+	struct target target = { .alone = (msg->msg_flags & MSG_CTRUNC) == 0 };
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
 	     c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+		if (is(c, IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo))) {
 			struct in_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
@@ -102,8 +112,8 @@ target_of(struct msghdr *msg)
 			target.known = true;
 			target.family = AF_INET;
 			target.in = info.ipi_addr;
-		} else if (c->cmsg_level == IPPROTO_IPV6 &&
-		    c->cmsg_type == IPV6_PKTINFO) {
+		} else if (is(c, IPPROTO_IPV6, IPV6_PKTINFO,
+			       sizeof(struct in6_pktinfo))) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
@@ -230,9 +240,11 @@ receive(struct batch *b, int fd)
 
 	const int n = recvmmsg(fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
 
-	/* ECONNREFUSED: somebody handed over a connected socket */
+	/* A connected socket, handed over by somebody, tells of its peer, too.
+	 */
 	if (n == -1 &&
-	    (errno == EAGAIN || errno == EINTR || errno == ECONNREFUSED))
+	    (errno == EAGAIN || errno == EINTR ||
+		echo_why(errno) != ECHO_FAILED))
 		return 0;
 	return n;
 }

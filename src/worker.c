@@ -11,6 +11,9 @@
 #include "echod/title.h"
 #include "echod/udp.h"
 
+/* In a row: nothing else is to wait for a worker that is out of its mind. */
+enum { REPORTS_MAX = 16 };
+
 /* The worker is given its rate, or the usual one: it is never without. */
 static int
 rate_of(const struct options *opt)
@@ -24,13 +27,14 @@ worker_init(struct server *s)
 	struct worker *w = &s->worker;
 
 	w->report[0] = w->report[1] = -1;
-	w->refusals.what = " datagrams";
+	for (size_t i = 0; i < UDP_REFUSED; i++)
+		w->refusals[i].what = " datagrams";
 	for (size_t i = 0; i < s->ls->n; i++)
 		w->sockets += s->ls->at[i].type == SOCK_DGRAM;
 	if (w->sockets == 0)
 		return 0;
 	/* One for all workers to come: the sandbox knows no pipe(2). */
-	return pipe2(w->report, O_CLOEXEC | O_NONBLOCK);
+	return pipe2(w->report, O_CLOEXEC | O_NONBLOCK | O_DIRECT);
 }
 
 static void
@@ -69,7 +73,8 @@ worker_keep(struct server *s, int64_t at)
 {
 	struct worker *w = &s->worker;
 
-	event_refusals_held(&w->refusals, at);
+	for (size_t i = 0; i < UDP_REFUSED; i++)
+		event_refusals_held(&w->refusals[i], at);
 	if (w->sockets == 0)
 		return;
 	if (w->pid == 0 && at >= w->backoff.until)
@@ -83,8 +88,21 @@ worker_next(const struct server *s, int64_t at)
 {
 	const struct worker *w = &s->worker;
 
-	return clock_earlier(backoff_next(&w->backoff, at),
-	    w->refusals.held > 0 ? w->refusals.next : CLOCK_NEVER);
+	int64_t next = backoff_next(&w->backoff, at);
+
+	for (size_t i = 0; i < UDP_REFUSED; i++)
+		if (w->refusals[i].held > 0)
+			next = clock_earlier(next, w->refusals[i].next);
+	return next;
+}
+
+void
+worker_say_the_last(struct server *s)
+{
+	worker_hear(s, clock_now());
+	for (size_t i = 0; i < UDP_REFUSED; i++)
+		event_refusals_held(
+		    &s->worker.refusals[i], s->worker.refusals[i].next);
 }
 
 bool
@@ -115,7 +133,7 @@ tell(struct server *s, enum udp_refused why, const struct address *from,
 	const int prefix = s->opt->ipv6_prefix;
 	char text[ADDRESS_TEXT_SIZE];
 
-	if (!event_refusal_due(&s->worker.refusals, at))
+	if (!event_refusal_due(&s->worker.refusals[why], at))
 		return;
 	if (why == UDP_SOURCE) {
 		event_refused_datagram_source(from);
@@ -139,7 +157,7 @@ tell_refusals(struct server *s, const struct udp_report *r, int64_t at)
 		    (family != AF_INET && family != AF_INET6))
 			continue;
 		tell(s, (enum udp_refused)i, &r->from[i], at);
-		event_refusals_hold(&s->worker.refusals, r->refused[i] - 1);
+		event_refusals_hold(&s->worker.refusals[i], r->refused[i] - 1);
 	}
 }
 
@@ -151,7 +169,9 @@ worker_hear(struct server *s, int64_t at)
 
 	if (s->worker.sockets == 0)
 		return;
-	while (read(s->worker.report[0], &r, sizeof(r)) == sizeof(r)) {
+	for (int i = 0; i < REPORTS_MAX &&
+	     read(s->worker.report[0], &r, sizeof(r)) == sizeof(r);
+	     i++) {
 		m->datagrams += r.sent.datagrams;
 		m->datagram_bytes += r.sent.bytes;
 		m->datagrams_lost += r.sent.lost;

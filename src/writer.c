@@ -4,19 +4,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "echod/clock.h"
 #include "echod/metrics.h"
 #include "echod/sandbox.h"
 #include "echod/title.h"
+
+enum { START_SECONDS = 5, AGAIN_SECONDS = 1 };
 
 #define PATIENCE (1 * CLOCK_SECOND)
 #define PAUSE (1 * CLOCK_MILLISECOND)
@@ -25,10 +30,33 @@
 struct file {
 	const char *path;
 	char next[PATH_MAX];
+	dev_t dev; /* what was written last, to know it again by */
+	ino_t ino;
 };
 
+/* Write text to fd, and close it.  Returns 0, or -1 with errno set. */
 static int
-write_next(const struct file *f, const char *text, size_t len)
+write_and_close(struct file *f, int fd, const char *text, size_t len)
+{
+	struct stat st;
+	const ssize_t n = write(fd, text, len);
+	int error = n == -1 ? errno : n == (ssize_t)len ? 0 : ENOSPC;
+
+	if (error == 0 && fstat(fd, &st) == -1)
+		error = errno;
+	if (close(fd) == -1 && error == 0)
+		error = errno;
+	if (error != 0) {
+		errno = error;
+		return -1;
+	}
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	return 0;
+}
+
+static int
+write_next(struct file *f, const char *text, size_t len)
 {
 	/* Whatever is there under that name, from who knows whom, is not ours.
 	 */
@@ -37,20 +65,23 @@ write_next(const struct file *f, const char *text, size_t len)
 	const int fd = openat(AT_FDCWD, f->next,
 	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 
-	if (fd == -1)
-		return -1;
+	return fd == -1 ? -1 : write_and_close(f, fd, text, len);
+}
 
-	const ssize_t n = write(fd, text, len);
-	const int error = n == -1 ? errno : ENOSPC;
+/* Remove the file, if it is still ours: another echod may have written it. */
+static void
+remove_file(const struct file *f)
+{
+	struct stat st;
 
-	close(fd);
-	errno = error;
-	return n == (ssize_t)len ? 0 : -1;
+	if (fstatat(AT_FDCWD, f->path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == f->dev && st.st_ino == f->ino)
+		unlinkat(AT_FDCWD, f->path, 0);
 }
 
 /* Put text in the place of what is there.  Returns 0 or an errno. */
 static int
-replace(const struct file *f, const char *text, size_t len)
+replace(struct file *f, const char *text, size_t len)
 {
 	if (write_next(f, text, len) == 0 &&
 	    renameat(AT_FDCWD, f->next, AT_FDCWD, f->path) == 0)
@@ -62,16 +93,33 @@ replace(const struct file *f, const char *text, size_t len)
 	return error;
 }
 
-/* Until nobody sends any more.  Of a spell of failures the first is logged. */
+/* Wait for a text, if there is one to write again not for ever. */
+static bool
+has_come(int fd, bool again)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	const struct timespec ts = { .tv_sec = AGAIN_SECONDS };
+
+	return ppoll(&pfd, 1, again ? &ts : NULL, NULL) != 0;
+}
+
+/*
+ * Until nobody sends any more.  What cannot be written is tried again; of a
+ * spell of failures the first is logged.
+ */
 static void
-keep_up(const struct file *f, int fd)
+keep_up(struct file *f, int fd)
 {
 	char text[METRICS_TEXT_SIZE];
 	bool failing = false;
-	ssize_t n;
+	ssize_t len = 0;
 
-	while ((n = read(fd, text, sizeof(text))) > 0) {
-		const int error = replace(f, text, (size_t)n);
+	for (;;) {
+		if (has_come(fd, failing) &&
+		    (len = read(fd, text, sizeof(text))) <= 0)
+			break;
+
+		const int error = replace(f, text, (size_t)len);
 
 		if (error != 0 && !failing)
 			log_warning(
@@ -80,7 +128,7 @@ keep_up(const struct file *f, int fd)
 			log_info("writing %s again", f->path);
 		failing = error != 0;
 	}
-	unlinkat(AT_FDCWD, f->path, 0);
+	remove_file(f);
 }
 
 /*
@@ -113,7 +161,7 @@ run(const char *path, const char *text, size_t len, enum log_target target,
 	    sizeof(f.next))
 		error = replace(&f, text, len);
 	if (error == 0 && sandbox_enter_writer() != 0) {
-		unlinkat(AT_FDCWD, path, 0);
+		remove_file(&f);
 		error = EPERM;
 	}
 	if (write(STDIN_FILENO, &error, sizeof(error)) != sizeof(error))
@@ -123,6 +171,30 @@ run(const char *path, const char *text, size_t len, enum log_target target,
 	_exit(EX_OK);
 }
 
+static bool
+has_answered(int fd, int *error)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	const struct timespec ts = { .tv_sec = START_SECONDS };
+
+	return ppoll(&pfd, 1, &ts, NULL) == 1 &&
+	    read(fd, error, sizeof(*error)) == sizeof(*error);
+}
+
+static const char *
+advice(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+		return "; its directory must let the user of --user (-U) write";
+	case EEXIST:
+		return "; the same name with .tmp is in the way";
+	default:
+		return "";
+	}
+}
+
 int
 writer_start(struct writer *w, const char *path, const char *text, size_t len,
     enum log_target target)
@@ -130,21 +202,29 @@ writer_start(struct writer *w, const char *path, const char *text, size_t len,
 	int ends[2], error = 0;
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1 ||
-	    (pid = fork()) == -1) {
+	const bool paired =
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
+
+	if (!paired || (pid = fork()) == -1) {
 		log_error("cannot make a process to write %s: %s", path,
 		    strerror(errno));
+		if (paired) {
+			close(ends[0]);
+			close(ends[1]);
+		}
 		return EX_OSERR;
 	}
 	if (pid == 0) /* *w may be memory of the parent alone */
 		run(path, text, len, target, ends);
 	close(ends[1]);
 	*w = (struct writer){ .pid = pid, .fd = ends[0] };
-	if (read(w->fd, &error, sizeof(error)) == sizeof(error) && error == 0)
+	if (!has_answered(w->fd, &error))
+		error = -1;
+	if (error == 0)
 		return 0;
-	log_error(
-	    "cannot write %s: %s; its directory must let echod's user write",
-	    path, error != 0 ? strerror(error) : "the writer ended");
+	log_error("cannot write %s: %s%s", path,
+	    error == -1 ? "its writer does not answer" : strerror(error),
+	    advice(error));
 	writer_end(w);
 	return EX_CANTCREAT;
 }

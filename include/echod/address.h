@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -64,6 +65,10 @@ const char *address_parse_network(const char *text, struct network *net);
 
 /* Whether addr is of that network; an IPv4-mapped address is an IPv4 one. */
 bool address_in_network(const struct address *addr, const struct network *net);
+
+/* Whether it is of one of n. */
+bool address_in_networks(
+    const struct address *addr, const struct network net[], size_t n);
 
 /*
  * Write addr as a person types it, "192.0.2.7:50312" or

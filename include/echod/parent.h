@@ -21,6 +21,7 @@
 #include "echod/scoreboard.h"
 #include "echod/sources.h"
 #include "echod/systemd.h"
+#include "echod/udp.h"
 #include "echod/writer.h"
 
 enum {
@@ -34,7 +35,7 @@ struct worker {
 	pid_t pid; /* 0: it does not run */
 	int report[2]; /* a pipe, -1: none; see udp.h */
 	struct backoff backoff; /* it is not started meanwhile */
-	struct refusals refusals;
+	struct refusals refusals[UDP_REFUSED];
 };
 
 /* Who writes the metrics file. */
@@ -118,6 +119,9 @@ void worker_keep(struct server *s, int64_t at);
 
 /* Read what it reports. */
 void worker_hear(struct server *s, int64_t at);
+
+/* It has ended: the same, and the refusals that have no line yet. */
+void worker_say_the_last(struct server *s);
 
 /* When there is something to do for it next. */
 int64_t worker_next(const struct server *s, int64_t at);

@@ -23,8 +23,9 @@ struct replies_sent {
  * Send up to REPLIES_MAX datagrams by fd: msg[i] in a single iovec, with its
  * size as msg_len, too.  Those to one address from one address, of one size,
  * are given to the kernel as one message, for it to cut (UDP_SEGMENT of
- * udp(7)).  Datagrams to others may overtake them, but none to the same
- * address.  What the network does not take is lost.  Adds to *sent.
+ * udp(7)).  Datagrams that go another way may overtake them, but
+ * none that go the same.  What the network does not take is lost.  Adds to
+ * *sent.
  */
 void replies_send(
     int fd, const struct mmsghdr msg[], size_t n, struct replies_sent *sent);

@@ -13,7 +13,7 @@
 
 enum { SESSION_REASON_SIZE = 64 };
 
-/* How a session ends; up to SESSION_LONG_HEADER its child's exit status. */
+/* How a session ends; up to SESSION_UNADMITTED its child's exit status. */
 enum session_end {
 	SESSION_EOF,
 	SESSION_IDLE,
@@ -24,6 +24,7 @@ enum session_end {
 	SESSION_NO_HEADER, /* of the PROXY protocol */
 	SESSION_WRONG_HEADER,
 	SESSION_LONG_HEADER,
+	SESSION_UNADMITTED, /* the parent had no time for it */
 	SESSION_CUT_OFF, /* killed, as it did not finish in time */
 	SESSION_REFUSED, /* killed, once it was known whose client it was */
 	SESSION_KILLED, /* by anybody else, or it crashed */
@@ -50,10 +51,6 @@ struct session {
  */
 _Noreturn void session_run(const struct session *session);
 
-/*
- * The same without a child of its own, for a client that is descriptor 0;
- * returns how it ended, with errno set where that is SESSION_FAILED.
- */
 /*
  * How a child ended whose status from waitpid(2) this is; cut_off, if it may
  * have been killed because it did not finish.

@@ -19,6 +19,7 @@ import packages
 import procfs
 from echod import BINARY, LOOPBACK, free_port
 from strace import injecting
+from test_status import ask as status_of
 from waiting import DEADLINE, Lines, wait_until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -66,7 +67,8 @@ COUNTS += map(
 COUNTS += map(
     exits,
     ["eof", "idle", "reset", "vanished", "drained", "failed", "no_proxy_header"]
-    + ["wrong_proxy_header", "long_proxy_header", "cut_off", "refused", "killed"],
+    + ["wrong_proxy_header", "long_proxy_header", "unadmitted"]
+    + ["cut_off", "refused", "killed"],
 )
 
 ONE_VISIT = {"echod_connections_total": 1, of_bytes("tcp"): 1, exits("eof"): 1}
@@ -407,6 +409,8 @@ def test_children_are_counted_by_how_they_end(watched, file):
 
     for number, reason in (signal.SIGTERM, "drained"), (signal.SIGKILL, "killed"):
         client, child = come(server)
+        echoed = counts[of_bytes("tcp")] + 1  # it has its byte just before that counts
+        wait_until(lambda: status_of(server)["bytes"] == echoed, "its byte to count")
         with client:
             os.kill(child, number)
             assert_closed(client)

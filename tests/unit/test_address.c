@@ -528,29 +528,29 @@ no_networks_are_refused(void **state)
 	static const struct {
 		const char *text, *reason; /* a part of it */
 	} rows[] = {
-		{ "", "IP address" },
-		{ "/", "IP address" },
-		{ "/24", "IP address" },
-		{ "x", "IP address" },
-		{ "localhost", "IP address" },
-		{ "localhost/24", "IP address" },
-		{ " 192.0.2.0/24", "IP address" },
-		{ "192.0.2.0 /24", "IP address" },
-		{ "192.0.2/24", "IP address" },
-		{ "192.0.2.0.0/24", "IP address" },
-		{ "192.0.2.256", "IP address" },
-		{ "0xc0.0.2.7", "IP address" },
-		{ "010.0.0.0/8", "IP address" },
-		{ "3221225991", "IP address" },
-		{ "[::1]", "IP address" },
-		{ "[::1]/128", "IP address" },
-		{ "::1%lo", "IP address" },
-		{ "fe80::%1/64", "IP address" },
-		{ "::g/16", "IP address" },
-		{ "192.0.2.7:50312", "IP address" },
-		{ "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2555", "IP " },
+		{ "", "IPv6 address" },
+		{ "/", "IPv6 address" },
+		{ "/24", "IPv6 address" },
+		{ "x", "IPv6 address" },
+		{ "localhost", "IPv6 address" },
+		{ "localhost/24", "IPv6 address" },
+		{ " 192.0.2.0/24", "IPv6 address" },
+		{ "192.0.2.0 /24", "IPv6 address" },
+		{ "192.0.2/24", "IPv6 address" },
+		{ "192.0.2.0.0/24", "IPv6 address" },
+		{ "192.0.2.256", "IPv6 address" },
+		{ "0xc0.0.2.7", "IPv6 address" },
+		{ "010.0.0.0/8", "IPv6 address" },
+		{ "3221225991", "IPv6 address" },
+		{ "[::1]", "IPv6 address" },
+		{ "[::1]/128", "IPv6 address" },
+		{ "::1%lo", "IPv6 address" },
+		{ "fe80::%1/64", "IPv6 address" },
+		{ "::g/16", "IPv6 address" },
+		{ "192.0.2.7:50312", "IPv6 address" },
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2555", "IPv6 " },
 		{ "11111111111111111111111111111111111111111111111111111111/8",
-		    "IP address" },
+		    "IPv6 address" },
 		/* bits */
 		{ "192.0.2.0/", "0 to 32 bits" },
 		{ "192.0.2.0/33", "0 to 32 bits" },
@@ -635,7 +635,7 @@ networks_have_their_addresses(void **state)
 		/* all that there is */
 		{ "::/0", "::", true },
 		{ "::/0", "2001:db8::7", true },
-		{ "::/0", "192.0.2.7", true },
+		{ "::/0", "192.0.2.7", false },
 	};
 
 	(void)state;
@@ -674,6 +674,41 @@ every_bit_counts_as_it_should(void **state)
 			if (address_in_network(&other, &net) != (i >= bits))
 				fail_msg("bit %d of %d", i, bits);
 		}
+	}
+}
+
+static void
+one_network_of_several_is_enough(void **state)
+{
+	const struct network net[] = { make_network("192.0.2.0/24"),
+		make_network("2001:db8::/32"), make_network("198.51.100.7") };
+	static const struct {
+		const char *ip;
+		size_t least; /* of them, to be among; 0: it never is */
+	} rows[] = {
+		{ "192.0.2.7", 1 },
+		{ "::ffff:192.0.2.255", 1 },
+		{ "2001:db8:7::7", 2 },
+		{ "198.51.100.7", 3 },
+		{ "198.51.100.8", 0 },
+		{ "192.0.3.0", 0 },
+		{ "2001:db9::", 0 },
+		{ "::", 0 },
+		{ "0.0.0.0", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const bool v6 = strchr(rows[i].ip, ':') != NULL;
+		const struct address addr =
+		    v6 ? make_v6(rows[i].ip, 0, 7) : make_v4(rows[i].ip, 7);
+
+		for (size_t n = 0; n <= COUNT(net); n++)
+			if (address_in_networks(&addr, net, n) !=
+			    (rows[i].least > 0 && n >= rows[i].least))
+				fail_msg("%s, of %zu", rows[i].ip, n);
+		/* Without any, there need be no array. */
+		assert_false(address_in_networks(&addr, NULL, 0));
 	}
 }
 
@@ -738,6 +773,7 @@ main(void)
 		cmocka_unit_test(no_networks_are_refused),
 		cmocka_unit_test(networks_have_their_addresses),
 		cmocka_unit_test(every_bit_counts_as_it_should),
+		cmocka_unit_test(one_network_of_several_is_enough),
 		cmocka_unit_test(equal_is_same_address_and_port),
 	};
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,8 @@ pid_t __wrap__Fork(void);
 
 /* For the children: errnos. */
 static int memory_error, option_error, read_error, fork_error;
+
+enum { PAGES = 64 * 1024 }; /* bytes that a pipe holds */
 
 pid_t
 __wrap__Fork(void)
@@ -88,22 +91,37 @@ teardown(void **state)
 	return capture_teardown(state);
 }
 
-/* Run body in a child whose descriptors 0 and 1 these are.  Its status. */
-static int
-run(int in, int out, int (*body)(void))
+/* Start body in a child whose descriptors 0 and 1 these are. */
+static pid_t
+start(int in, int out, int (*body)(void))
 {
 	const pid_t pid = fork();
-	int status;
 
+	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
 		if (dup2(in, STDIN_FILENO) == -1 ||
 		    dup2(out, STDOUT_FILENO) == -1)
 			_exit(100);
 		_exit(body());
 	}
+	return pid;
+}
+
+/* Its status. */
+static int
+wait_for(pid_t pid)
+{
+	int status;
+
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+static int
+run(int in, int out, int (*body)(void))
+{
+	return wait_for(start(in, out, body));
 }
 
 static void
@@ -169,7 +187,7 @@ files_and_pipes_are_none(void **state)
 	int ends[2], pair[2];
 
 	(void)state;
-	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	unix_pair(pair);
 	assert_int_equal(run(null, null, prepare), PREPARED | BLOCKS);
 	assert_int_equal(run(ends[0], ends[1], prepare), PREPARED | BLOCKS);
@@ -181,18 +199,43 @@ files_and_pipes_are_none(void **state)
 	expect_log(NULL);
 }
 
-/* Whoever accepted it may have wanted it so. */
 static void
-what_does_not_block_is_let_block(void **state)
+let_not_block(int fd)
 {
-	int pair[2];
+	const int flags = fcntl(fd, F_GETFL);
+
+	assert_int_not_equal(flags, -1);
+	assert_int_equal(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 0);
+}
+
+static void
+expect_no_blocking(int fd)
+{
+	const int flags = fcntl(fd, F_GETFL);
+
+	assert_int_not_equal(flags, -1);
+	assert_true((flags & O_NONBLOCK) != 0);
+}
+
+/* Others may share it, a terminal above all, and have wanted it so. */
+static void
+what_does_not_block_stays_so(void **state)
+{
+	int ends[2], pair[2];
 
 	(void)state;
 	tcp_pair(pair, 0);
-	assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
-	assert_int_equal(run(pair[0], pair[0], prepare),
-	    PREPARED | SESSION | REMOTE | BLOCKS);
+	let_not_block(pair[0]);
+	assert_int_equal(
+	    run(pair[0], pair[0], prepare), PREPARED | SESSION | REMOTE);
+	expect_no_blocking(pair[0]);
 	close_pair(pair);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(run(ends[0], ends[1], prepare), PREPARED);
+	expect_no_blocking(ends[0]);
+	expect_no_blocking(ends[1]);
+	close_pair(ends);
+	expect_log(NULL);
 }
 
 static int
@@ -227,7 +270,13 @@ idle_timeout_is_of_sockets(void **state)
 	expect_log(NULL);
 	assert_int_equal(run(null, null, prepare_with_idle_timeout), 0);
 	close(null);
-	expect_log("echod: --idle-timeout (-t) has no effect: ");
+	expect_log("echod: --idle-timeout (-t) has no effect: "
+		   "standard input and output are not one socket\n");
+	/* Two of them are not, either. */
+	tcp_pair(pair, 0);
+	assert_int_equal(run(pair[0], pair[1], prepare_with_idle_timeout), 0);
+	close_pair(pair);
+	expect_log("standard input and output are not one socket\n");
 }
 
 static void
@@ -417,6 +466,82 @@ session_is_served_to_its_end(void **state)
 	close_pair(pair);
 }
 
+static void
+expect_received(int fd, const char *want, size_t len)
+{
+	static char got[8 * PAGES];
+
+	assert_true(len <= sizeof(got));
+	for (size_t n = 0; n < len;) {
+		const ssize_t more = __real_read(fd, got + n, len - n);
+
+		assert_true(more > 0);
+		n += (size_t)more;
+	}
+	assert_memory_equal(got, want, len);
+}
+
+/* So what it does has to wait, and is not given up. */
+static void
+a_moment_passes(void)
+{
+	poll(NULL, 0, 50);
+}
+
+static void
+session_that_does_not_block_is_served(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	tcp_pair(pair, 0);
+	let_not_block(pair[0]);
+
+	const pid_t pid = start(pair[0], pair[0], serve);
+
+	for (int i = 0; i < 3; i++) {
+		a_moment_passes();
+		assert_int_equal(send(pair[1], "hello", 5, 0), 5);
+		expect_received(pair[1], "hello", 5);
+	}
+	assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+	assert_int_equal(wait_for(pid), EX_OK);
+	expect_closed(15, "end of file");
+	expect_no_blocking(pair[0]);
+	close_pair(pair);
+}
+
+static void
+filter_that_does_not_block_copies(void **state)
+{
+	static char data[2 * PAGES]; /* twice what the pipe holds */
+	int ends[2], pair[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * 7 >> i % 5);
+	unix_pair(pair);
+	let_not_block(pair[0]);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	let_not_block(ends[1]);
+
+	const pid_t pid = start(pair[0], ends[1], serve);
+
+	a_moment_passes();
+	assert_int_equal(send(pair[1], "hello", 5, 0), 5);
+	expect_received(ends[0], "hello", 5);
+	assert_int_equal(send(pair[1], data, sizeof(data), 0), sizeof(data));
+	a_moment_passes(); /* there is no room */
+	expect_received(ends[0], data, sizeof(data));
+	assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+	assert_int_equal(wait_for(pid), EX_OK);
+	expect_no_blocking(pair[0]);
+	expect_no_blocking(ends[1]);
+	close_pair(ends);
+	close_pair(pair);
+	expect_log(NULL);
+}
+
 #define INETD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -425,12 +550,14 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		INETD_TEST(one_socket_is_a_session),
 		INETD_TEST(files_and_pipes_are_none),
-		INETD_TEST(what_does_not_block_is_let_block),
+		INETD_TEST(what_does_not_block_stays_so),
 		INETD_TEST(idle_timeout_is_of_sockets),
 		INETD_TEST(what_is_no_client_is_refused),
 		INETD_TEST(lack_of_resources_is_told),
 		INETD_TEST(stderr_of_the_client_is_known),
 		INETD_TEST(session_is_served_to_its_end),
+		INETD_TEST(session_that_does_not_block_is_served),
+		INETD_TEST(filter_that_does_not_block_copies),
 		INETD_TEST(failure_to_serve_is_told),
 		INETD_TEST(failure_to_copy_is_told),
 		INETD_TEST(lack_of_a_process_is_told),

@@ -19,6 +19,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "echod/clock.h"
 #include "echod/log.h"
 #include "support.h"
 
@@ -26,6 +27,7 @@ int __real_socket(int domain, int type, int protocol);
 int __wrap_socket(int domain, int type, int protocol);
 int __real_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
+void __wrap_clock_pause(int64_t ns);
 int __real_listen(int fd, int backlog);
 int __wrap_listen(int fd, int backlog);
 int __real_setsockopt(
@@ -108,6 +110,22 @@ __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	    : __real_setsockopt(fd, level, name, value, len);
 }
 
+/* They take no time; in one of them, a port may become free. */
+static struct {
+	unsigned n;
+	int64_t passed;
+	unsigned last; /* the one in which fd is closed, from 1; 0: none */
+	int fd;
+} pauses;
+
+void
+__wrap_clock_pause(int64_t ns)
+{
+	pauses.passed += ns;
+	if (++pauses.n == pauses.last)
+		close(pauses.fd);
+}
+
 /* TEST-NET-3 and the documentation prefix: no host has these. */
 #define ALIEN4 "203.0.113.77"
 #define ALIEN6 "2001:db8::77"
@@ -159,6 +177,7 @@ setup(void **state)
 {
 	capture_setup(state);
 	ls.n = 0;
+	memset(&pauses, 0, sizeof(pauses));
 	return log_open(LOG_TO_STDERR, LOG_DEBUG);
 }
 
@@ -647,6 +666,8 @@ port_in_use_is_told(void **state)
 	expect_log(want);
 	assert_int_equal(ls.n, 0);
 	assert_int_equal(count_descriptors(), before);
+	/* Of TCP nothing is waited for: SO_REUSEADDR sees to what is old. */
+	assert_int_equal(pauses.n, 0);
 
 	listeners_close(&other);
 	expect_log(NULL);
@@ -656,21 +677,29 @@ port_in_use_is_told(void **state)
  * Of UDP, not even by somebody who would share it.  At that address no TCP is
  * in the way, as connections of other tests are at 127.0.0.1.
  */
-static void
-port_of_udp_in_use_is_told(void **state)
+static int
+make_other(void)
 {
-	struct listener_config config =
-	    make_udp_config("127.0.0.77", 0, AF_INET);
 	const struct address any = make_v4("127.0.0.77", 0);
 	const int on = 1, other = __real_socket(AF_INET, SOCK_DGRAM, 0);
-	char want[128];
 
-	(void)state;
 	assert_int_not_equal(other, -1);
 	assert_int_equal(
 	    __real_setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)),
 	    0);
 	assert_int_equal(__real_bind(other, &any.sa, any.len), 0);
+	return other;
+}
+
+static void
+port_of_udp_in_use_is_told(void **state)
+{
+	struct listener_config config =
+	    make_udp_config("127.0.0.77", 0, AF_INET);
+	const int other = make_other();
+	char want[128];
+
+	(void)state;
 
 	const size_t before = count_descriptors();
 
@@ -683,14 +712,76 @@ port_of_udp_in_use_is_told(void **state)
 	expect_log(want);
 	assert_int_equal(ls.n, 0);
 	assert_int_equal(count_descriptors(), before);
+	/* Not before half a second of trying. */
+	assert_int_equal(pauses.n, 50);
+	assert_int_equal(pauses.passed, CLOCK_SECOND / 2);
 
 	/* To check is to ask what a start would find without it. */
 	assert_int_equal(listeners_resolve(&ls, &config), 0);
 	assert_int_equal(listeners_check(&ls), 0);
 	listeners_close(&ls);
 	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(pauses.n, 50); /* which takes no time */
 	close(other);
 	expect_log(NULL);
+}
+
+/* The worker of an echod that was killed goes a moment after it. */
+static void
+port_of_udp_may_become_free(void **state)
+{
+	static const unsigned last[] = { 1, 3, 50 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(last); i++) {
+		struct listener_config config =
+		    make_udp_config("127.0.0.77", 0, AF_INET);
+		const size_t before = count_descriptors();
+
+		memset(&pauses, 0, sizeof(pauses));
+		pauses.fd = make_other();
+		pauses.last = last[i];
+		config.port = bound_port(pauses.fd);
+		assert_int_equal(open_config(&config), 0);
+		assert_int_equal(pauses.n, last[i]);
+		assert_int_equal(ls.n, 2);
+		assert_int_equal(ls.at[1].type, SOCK_DGRAM);
+		assert_int_equal(bound_port(ls.at[1].fd), config.port);
+		/* It and TCP's: none is left of those that were tried. */
+		assert_int_equal(count_descriptors(), before + 2);
+		listeners_close(&ls);
+	}
+	expect_log(NULL);
+}
+
+/* Nor is any other failure tried again, or one that comes meanwhile. */
+static void
+other_failures_of_udp_are_not_waited_for(void **state)
+{
+	static const int errors[] = { EACCES, EADDRNOTAVAIL, EINVAL, ENOBUFS };
+	struct listener_config config =
+	    make_udp_config("127.0.0.77", 0, AF_INET);
+	const size_t before = count_descriptors();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(errors); i++) {
+		set_fault(
+		    (struct fault){ BIND, AF_UNSPEC, 1, errors[i], false });
+		assert_int_not_equal(open_config(&config), 0);
+		assert_int_equal(fault_seen, 2);
+		assert_int_equal(pauses.n, 0);
+		expect_log("127.0.0.77:0/udp: ");
+	}
+
+	const int other = make_other();
+
+	config.port = bound_port(other);
+	set_fault((struct fault){ SOCKET, AF_UNSPEC, 3, EMFILE, true });
+	assert_int_equal(open_config(&config), EX_OSERR);
+	assert_int_equal(pauses.n, 2);
+	expect_log("/udp: Too many open files");
+	close(other);
+	assert_int_equal(count_descriptors(), before);
 }
 
 static void
@@ -764,7 +855,7 @@ failures_of_udp_are_told_and_leave_nothing(void **state)
 		    "127.0.0.1:0/udp: Too many open files" },
 		{ { BIND, AF_UNSPEC, 3, EACCES, true }, EX_NOPERM,
 		    "127.0.0.2:0/udp: Permission denied; ports below 1024" },
-		{ { BIND, AF_UNSPEC, 2, EADDRINUSE, true }, EX_UNAVAILABLE,
+		{ { BIND, AF_UNSPEC, 2, EADDRINUSE, false }, EX_UNAVAILABLE,
 		    "127.0.0.1:0/udp: Address already in use; 'ss -lunp'" },
 		/* That it has TCP's does not make it spare. */
 		{ { BIND, AF_UNSPEC, 2, EADDRNOTAVAIL, true }, EX_UNAVAILABLE,
@@ -1539,6 +1630,8 @@ main(void)
 		LISTENER_TEST(port_is_free_while_a_client_stays),
 		LISTENER_TEST(port_in_use_is_told),
 		LISTENER_TEST(port_of_udp_in_use_is_told),
+		LISTENER_TEST(port_of_udp_may_become_free),
+		LISTENER_TEST(other_failures_of_udp_are_not_waited_for),
 		LISTENER_TEST(check_does_not_mind_a_port_in_use),
 		LISTENER_TEST(failures_are_told_and_leave_nothing),
 		LISTENER_TEST(failures_of_udp_are_told_and_leave_nothing),

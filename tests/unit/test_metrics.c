@@ -233,9 +233,10 @@ static const struct metrics all = {
 		[SESSION_NO_HEADER] = 307,
 		[SESSION_WRONG_HEADER] = 308,
 		[SESSION_LONG_HEADER] = 309,
-		[SESSION_CUT_OFF] = 310,
-		[SESSION_REFUSED] = 311,
-		[SESSION_KILLED] = 312,
+		[SESSION_UNADMITTED] = 310,
+		[SESSION_CUT_OFF] = 311,
+		[SESSION_REFUSED] = 312,
+		[SESSION_KILLED] = 313,
 	},
 	.datagrams = 106,
 	.datagram_bytes = 107,
@@ -284,9 +285,10 @@ static const char all_text[] =
     "echod_child_exits_total{reason=\"no_proxy_header\"} 307\n"
     "echod_child_exits_total{reason=\"wrong_proxy_header\"} 308\n"
     "echod_child_exits_total{reason=\"long_proxy_header\"} 309\n"
-    "echod_child_exits_total{reason=\"cut_off\"} 310\n"
-    "echod_child_exits_total{reason=\"refused\"} 311\n"
-    "echod_child_exits_total{reason=\"killed\"} 312\n"
+    "echod_child_exits_total{reason=\"unadmitted\"} 310\n"
+    "echod_child_exits_total{reason=\"cut_off\"} 311\n"
+    "echod_child_exits_total{reason=\"refused\"} 312\n"
+    "echod_child_exits_total{reason=\"killed\"} 313\n"
     "# HELP echod_start_time_seconds "
     "When echod started, in seconds since 1970.\n"
     "# TYPE echod_start_time_seconds gauge\n"

@@ -93,6 +93,8 @@ static struct {
 	size_t fails; /* calls that do, from the first on */
 	const int *errors; /* or the first, each by one of these, up to 0 */
 	size_t most; /* messages that a call takes, 0: all */
+	bool full; /* a call of this batch has found no room */
+	size_t waits; /* calls that may have waited for it in vain */
 	uint64_t random; /* not 0: calls fail by chance */
 	int chance_error;
 } kernel;
@@ -139,19 +141,32 @@ describe(const struct msghdr *msg)
 	return s;
 }
 
+/* The error of a call, 0: it succeeds. */
+static int
+next_error(void)
+{
+	if (kernel.calls++ < kernel.fails)
+		return kernel.error;
+	if (kernel.random != 0 && random_below(&kernel.random, 3) == 0)
+		return kernel.chance_error;
+	if (kernel.errors != NULL && *kernel.errors != 0)
+		return *kernel.errors++;
+	return 0;
+}
+
 int
 __wrap_sendmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags)
 {
+	const int error = next_error();
+
 	assert_int_equal(fd, FD);
-	assert_int_equal(flags, 0);
+	/* Who found no room once, waits for none any more. */
+	assert_int_equal(flags, kernel.full ? MSG_DONTWAIT : 0);
 	assert_true(n > 0);
-	if (kernel.calls++ < kernel.fails ||
-	    (kernel.random != 0 && random_below(&kernel.random, 3) == 0)) {
-		errno = kernel.random != 0 ? kernel.chance_error : kernel.error;
-		return -1;
-	}
-	if (kernel.errors != NULL && *kernel.errors != 0) {
-		errno = *kernel.errors++;
+	if (error != 0) {
+		kernel.waits += error == EAGAIN && flags == 0;
+		kernel.full |= error == EAGAIN;
+		errno = error;
 		return -1;
 	}
 	if (kernel.most != 0 && n > kernel.most)
@@ -177,6 +192,7 @@ send_batch(void)
 {
 	struct replies_sent sent = { 1000, 100000, 10 };
 
+	kernel.full = false;
 	replies_send(FD, batch.msg, batch.n, &sent);
 	/* It adds. */
 	sent.datagrams -= 1000;
@@ -417,6 +433,90 @@ no_room_is_not_tried_again(void **state)
 	assert_int_equal(sent.bytes, 16);
 	assert_int_equal(sent.lost, 3);
 	assert_int_equal(kernel.calls, 2);
+	assert_int_equal(kernel.waits, 1);
+}
+
+/* One queue that is full, as of a slow interface, is waited for once. */
+static void
+full_queue_is_waited_for_once(void **state)
+{
+	struct datagram what[REPLIES_MAX];
+	struct replies_sent sent;
+
+	(void)state;
+	for (size_t i = 0; i < REPLIES_MAX; i++)
+		what[i] = (struct datagram){ (uint16_t)(5000 + i), 1, 100 };
+	make_batch(what, REPLIES_MAX);
+	kernel.error = EAGAIN;
+	kernel.fails = SIZE_MAX;
+	sent = send_batch();
+	assert_int_equal(sent.datagrams, 0);
+	assert_int_equal(sent.bytes, 0);
+	assert_int_equal(sent.lost, REPLIES_MAX);
+	/* Each is tried: it may go another way. */
+	assert_int_equal(kernel.calls, REPLIES_MAX);
+	assert_int_equal(kernel.waits, 1);
+
+	/* There may be room for it in the next batch. */
+	sent = send_batch();
+	assert_int_equal(sent.lost, REPLIES_MAX);
+	assert_int_equal(kernel.waits, 2);
+	kernel.fails = 0;
+	sent = send_batch();
+	assert_int_equal(sent.datagrams, REPLIES_MAX);
+	assert_int_equal(sent.lost, 0);
+}
+
+/* Whatever else is between; and only what finds no room is lost. */
+static void
+others_go_past_a_full_queue(void **state)
+{
+	static const int errors[] = { EAGAIN, EINTR, EPERM, 0 };
+	static const struct datagram what[] = { { 5000, 1, 100 },
+		{ 5001, 1, 7 }, { 5002, 1, 8 }, { 5003, 1, 9 } };
+
+	(void)state;
+	kernel.errors = errors;
+	make_batch(what, COUNT(what));
+
+	const struct replies_sent sent = send_batch();
+
+	assert_int_equal(sent.datagrams, 2);
+	assert_int_equal(sent.bytes, 17);
+	assert_int_equal(sent.lost, 2);
+	assert_int_equal(kernel.waits, 1);
+	assert_int_equal(kernel.calls, 4);
+}
+
+/* Those that are sent apart, too, and what comes behind them. */
+static void
+full_queue_is_waited_for_once_apart(void **state)
+{
+	/* Of three as one, and of the first of them. */
+	static const int errors[] = { EINVAL, EAGAIN, 0 };
+	struct replies_sent sent;
+
+	(void)state;
+	kernel.errors = errors;
+	make_batch(some, COUNT(some));
+	sent = send_batch();
+	assert_int_equal(sent.datagrams, 4);
+	assert_int_equal(sent.bytes, 216);
+	assert_int_equal(sent.lost, 1);
+	assert_int_equal(kernel.waits, 1);
+	/* The one, three apart, and the rest. */
+	assert_int_equal(kernel.calls, 5);
+
+	static const int more[] = { EINVAL, EAGAIN, EAGAIN, EAGAIN, EAGAIN, 0 };
+
+	setup(NULL);
+	kernel.errors = more;
+	make_batch(some, COUNT(some));
+	sent = send_batch();
+	assert_int_equal(sent.datagrams, 1);
+	assert_int_equal(sent.bytes, 9);
+	assert_int_equal(sent.lost, 4);
+	assert_int_equal(kernel.waits, 1);
 }
 
 /*
@@ -426,7 +526,7 @@ no_room_is_not_tried_again(void **state)
 static void
 nothing_is_lost_in_the_counting(void **state)
 {
-	static const int errors[] = { EINTR, EINVAL, EPERM };
+	static const int errors[] = { EINTR, EINVAL, EPERM, EAGAIN };
 	uint64_t random = SEED;
 
 	(void)state;
@@ -434,7 +534,7 @@ nothing_is_lost_in_the_counting(void **state)
 	for (int round = 0; round < 2000; round++) {
 		struct datagram what[REPLIES_MAX];
 		const size_t n = random_below(&random, REPLIES_MAX + 1);
-		const int failing = round % 4;
+		const int failing = round % (1 + (int)COUNT(errors));
 		uint64_t bytes = 0, datagrams = 0;
 		size_t at[4][2] = { { 0 } }; /* of each way, where it is */
 
@@ -463,6 +563,7 @@ nothing_is_lost_in_the_counting(void **state)
 		assert_int_equal(sent.datagrams + sent.lost, n);
 		if (failing < 2)
 			assert_int_equal(sent.lost, 0);
+		assert_true(kernel.waits <= 1);
 		if (sent.lost > 0)
 			continue;
 		/* Size by size, as they came. */
@@ -496,6 +597,10 @@ main(void)
 		cmocka_unit_test_setup(each_may_be_lost, setup),
 		cmocka_unit_test_setup(interrupted_ones_are_not_lost, setup),
 		cmocka_unit_test_setup(no_room_is_not_tried_again, setup),
+		cmocka_unit_test_setup(full_queue_is_waited_for_once, setup),
+		cmocka_unit_test_setup(others_go_past_a_full_queue, setup),
+		cmocka_unit_test_setup(
+		    full_queue_is_waited_for_once_apart, setup),
 		cmocka_unit_test_setup(nothing_is_lost_in_the_counting, setup),
 	};
 

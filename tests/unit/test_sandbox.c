@@ -195,6 +195,7 @@ static void
 enter(void)
 {
 	prepare();
+	must(sandbox_keep_to_itself() == 0);
 	must(sandbox_enter() == 0);
 }
 
@@ -202,6 +203,7 @@ static void
 enter_writer(void)
 {
 	prepare();
+	must(sandbox_keep_to_itself() == 0);
 	must(sandbox_enter_writer() == 0);
 }
 
@@ -711,6 +713,7 @@ static const int writer_allowed[] = {
 	SYS_close,
 	SYS_exit_group,
 	SYS_getpid,
+	SYS_newfstatat,
 	SYS_openat,
 	SYS_ppoll,
 	SYS_read,
@@ -817,6 +820,7 @@ list_of_the_writer_is_shorter(void **state)
 		if (pid == 0) {
 			alarm(SECONDS_MAX);
 			signal(SIGSYS, SIG_DFL);
+			must(sandbox_keep_to_itself() == 0);
 			must(sandbox_enter_writer() == 0);
 			syscall(i, -1, -1, -1, -1, -1, -1);
 			_exit(SURVIVED);
@@ -1526,13 +1530,17 @@ log_says_what_is_in_force_for_the_writer(void **state)
 static void
 enter_in_vain(void)
 {
-	_exit(sandbox_enter());
+	const int status = sandbox_keep_to_itself();
+
+	_exit(status != 0 ? status : sandbox_enter());
 }
 
 static void
 enter_writer_in_vain(void)
 {
-	_exit(sandbox_enter_writer());
+	const int status = sandbox_keep_to_itself();
+
+	_exit(status != 0 ? status : sandbox_enter_writer());
 }
 
 static void

@@ -932,7 +932,7 @@ one_that_is_not_admitted_is_not_served(void **state)
 	step = CLOCK_SECOND;
 	s = start_with(0, headers[0].bytes);
 	assert_true(recv(s.client, &byte, 1, 0) <= 0);
-	expect_end(&s, LOG_ERR, "a system call failed");
+	expect_end(&s, LOG_WARNING, "nobody had time to admit it");
 	expect_introduction(headers[0].peer);
 	assert_int_equal(slot->bytes, 0);
 	close(s.client);
@@ -1002,6 +1002,7 @@ ends_have_labels(void **state)
 		[SESSION_NO_HEADER] = "no_proxy_header",
 		[SESSION_WRONG_HEADER] = "wrong_proxy_header",
 		[SESSION_LONG_HEADER] = "long_proxy_header",
+		[SESSION_UNADMITTED] = "unadmitted",
 		[SESSION_CUT_OFF] = "cut_off",
 		[SESSION_REFUSED] = "refused",
 		[SESSION_KILLED] = "killed",
@@ -1021,8 +1022,7 @@ every_status_is_an_end(void **state)
 		for (int cut = 0; cut < 2; cut++)
 			/* What no child says by its status is a failure. */
 			assert_int_equal(session_end(W_EXITCODE(exit, 0), cut),
-			    exit <= SESSION_LONG_HEADER ? exit
-							: SESSION_FAILED);
+			    exit <= SESSION_UNADMITTED ? exit : SESSION_FAILED);
 	for (int sig = 1; sig <= SIGRTMAX; sig++) {
 		assert_int_equal(
 		    session_end(W_EXITCODE(0, sig), false), SESSION_KILLED);
@@ -1058,8 +1058,10 @@ reasons_are_for_people(void **state)
 		    "a wrong PROXY header" },
 		{ W_EXITCODE(SESSION_LONG_HEADER, 0), true, LOG_WARNING,
 		    "a PROXY header that is too long" },
-		{ W_EXITCODE(SESSION_LONG_HEADER + 1, 0), false, LOG_ERR,
-		    "exit status 9" },
+		{ W_EXITCODE(SESSION_UNADMITTED, 0), false, LOG_WARNING,
+		    "nobody had time to admit it" },
+		{ W_EXITCODE(SESSION_UNADMITTED + 1, 0), false, LOG_ERR,
+		    "exit status 10" },
 		{ W_EXITCODE(255, 0), false, LOG_ERR, "exit status 255" },
 		{ W_EXITCODE(0, SIGKILL), true, LOG_INFO, "cut off" },
 		{ W_EXITCODE(0, SIGKILL), false, LOG_WARNING,

@@ -170,6 +170,55 @@ expect_datagram(int family)
 }
 
 static void
+set_on(int fd, int level, int name)
+{
+	const int on = 1;
+
+	assert_int_equal(
+	    __real_setsockopt(fd, level, name, &on, sizeof(on)), 0);
+	assert_int_equal(get_int(fd, level, name), 1);
+}
+
+/* What somebody else set that echod has no use for, and that does harm. */
+static void
+expect_off(int family, int stamp)
+{
+	const int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	set_on(fd, SOL_SOCKET, stamp);
+	set_on(fd, IPPROTO_IP, IP_RECVERR);
+	if (family == AF_INET6)
+		set_on(fd, IPPROTO_IPV6, IPV6_RECVERR);
+	assert_int_equal(socket_set_datagram(fd, family), 0);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_TIMESTAMP), 0);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_TIMESTAMPNS), 0);
+	assert_int_equal(get_int(fd, IPPROTO_IP, IP_RECVERR), 0);
+	assert_int_equal(get_int(fd, IPPROTO_IP, IP_PKTINFO), 1);
+	if (family == AF_INET6) {
+		assert_int_equal(get_int(fd, IPPROTO_IPV6, IPV6_RECVERR), 0);
+		assert_int_equal(
+		    get_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
+	}
+	close(fd);
+}
+
+static void
+datagrams_tell_nothing_else(void **state)
+{
+	static const int stamps[] = { SO_TIMESTAMP, SO_TIMESTAMPNS };
+	const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(stamps); i++) {
+		expect_off(AF_INET, stamps[i]);
+		if (fd != -1)
+			expect_off(AF_INET6, stamps[i]);
+	}
+	if (fd != -1)
+		close(fd);
+}
+
+static void
 datagrams_are_set_up(void **state)
 {
 	const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -189,6 +238,13 @@ set_ipv4_datagram(int fd, int idle_timeout)
 	return socket_set_datagram(fd, AF_INET);
 }
 
+static int
+set_ipv6_datagram(int fd, int idle_timeout)
+{
+	(void)idle_timeout;
+	return socket_set_datagram(fd, AF_INET6);
+}
+
 static void
 each_failure_is_told(void **state)
 {
@@ -200,7 +256,8 @@ each_failure_is_told(void **state)
 		{ AF_INET, SOCK_STREAM, socket_set_stream, 8 },
 		{ AF_INET, SOCK_STREAM, socket_set_client, 8 },
 		{ AF_UNIX, SOCK_STREAM, socket_set_client, 2 },
-		{ AF_INET, SOCK_DGRAM, set_ipv4_datagram, 3 },
+		{ AF_INET, SOCK_DGRAM, set_ipv4_datagram, 5 },
+		{ AF_INET6, SOCK_DGRAM, set_ipv6_datagram, 7 },
 	};
 
 	(void)state;
@@ -208,6 +265,8 @@ each_failure_is_told(void **state)
 		const int fd =
 		    socket(rows[i].domain, rows[i].type | SOCK_CLOEXEC, 0);
 
+		if (fd == -1 && rows[i].domain == AF_INET6)
+			continue; /* a kernel without IPv6 */
 		calls = 0;
 		assert_int_equal(rows[i].set(fd, 1), 0);
 
@@ -239,6 +298,7 @@ main(void)
 		cmocka_unit_test(clients_without_tcp_have_timeouts),
 		cmocka_unit_test(what_is_no_socket_is_told),
 		cmocka_unit_test(datagrams_are_set_up),
+		cmocka_unit_test(datagrams_tell_nothing_else),
 		cmocka_unit_test(each_failure_is_told),
 	};
 

@@ -67,6 +67,9 @@ static struct {
 	size_t nfrom;
 	bool keep; /* nothing is sent, but noted */
 	const struct in6_addr *to; /* they seem to be for it: of IPv6 */
+	bool spoil; /* what begins with "!" seems to be for a group, with */
+	int flags; /* these, and so many bytes too few that say so */
+	size_t missing;
 	int receive_error; /* errno of recvmmsg(2) */
 	bool receive_once; /* it is of the first only */
 	int send_error; /* of sendmmsg(2), for what begins with "!" */
@@ -128,6 +131,35 @@ redirect(struct msghdr *msg)
 	}
 }
 
+/* Let what begins with "!" seem to be for a group, and be cut short. */
+static void
+spoil(struct mmsghdr *msg)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg->msg_hdr);
+
+	if (msg->msg_len == 0 ||
+	    *(const char *)msg->msg_hdr.msg_iov->iov_base != '!')
+		return;
+	msg->msg_hdr.msg_flags |= happens.flags;
+	for (; c != NULL; c = CMSG_NXTHDR(&msg->msg_hdr, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			const struct in_pktinfo info = {
+				.ipi_addr.s_addr = htonl(0xefffff07),
+			};
+
+			memcpy(CMSG_DATA(c), &info, sizeof(info));
+		} else if (c->cmsg_level == IPPROTO_IPV6 &&
+		    c->cmsg_type == IPV6_PKTINFO) {
+			const struct in6_pktinfo info = {
+				.ipi6_addr.s6_addr = { 0xff, 0x05 },
+			};
+
+			memcpy(CMSG_DATA(c), &info, sizeof(info));
+		}
+		c->cmsg_len -= happens.missing;
+	}
+}
+
 int
 __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags,
     struct timespec *timeout)
@@ -152,6 +184,8 @@ __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags,
 	}
 	for (int i = 0; i < received && happens.to != NULL; i++)
 		redirect(&msg[i].msg_hdr);
+	for (int i = 0; i < received && happens.spoil; i++)
+		spoil(&msg[i]);
 	return received;
 }
 
@@ -1079,6 +1113,145 @@ multicasts_of_ipv6_are_refused(void **state)
 	}
 }
 
+/* What happens to something that is for a group, when it seems to be cut. */
+static void
+expect_spoilt(const struct address *at, bool answered)
+{
+	const int asker = make_asker(NULL, at);
+
+	happens.spoil = true;
+	start();
+	ask(asker, "!", 1);
+	if (answered)
+		expect_reply(asker, "!", 1);
+	/* Others are none the worse. */
+	expect_echo(asker, "hello");
+	expect_nothing(asker);
+
+	const struct udp_report r = collect(2);
+
+	expect_report(&r, 1 + answered, 0, 0, !answered);
+	if (!answered)
+		assert_int_equal(address_port(&r.from[UDP_SOURCE]),
+		    address_port((const struct address[]){ name_of(asker) }));
+	close(asker);
+	stop();
+}
+
+/* A socket of either family, and one that is of both. */
+static size_t
+add_all_families(struct address at[static 3])
+{
+	at[0] = add_v4("127.0.0.1");
+	if (!has_ipv6())
+		return 1;
+	at[1] = add_v6("::1");
+	at[2] = make_v4("127.0.0.1",
+	    address_port((const struct address[]){ add_wildcard(true) }));
+	return 3;
+}
+
+/* Nobody knows what was cut off. */
+static void
+what_is_cut_short_is_refused(void **state)
+{
+	static const size_t missing[] = { 0, 1, 4, sizeof(struct in_pktinfo) };
+	struct address at[3];
+	const size_t n = add_all_families(at);
+
+	(void)state;
+	happens.flags = MSG_CTRUNC;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < COUNT(missing); j++) {
+			happens.missing = missing[j];
+			expect_spoilt(&at[i], false);
+		}
+}
+
+/* What is too short for what it should be says nothing, not even a group. */
+static void
+what_is_too_short_is_not_read(void **state)
+{
+	static const size_t missing[] = { 1, 4, sizeof(struct in_pktinfo) };
+	struct address at[3];
+	const size_t n = add_all_families(at);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		happens.missing = 0;
+		expect_spoilt(&at[i], false); /* which a whole one does */
+		for (size_t j = 0; j < COUNT(missing); j++) {
+			happens.missing = missing[j];
+			expect_spoilt(&at[i], true);
+		}
+	}
+}
+
+/* By the kernel, of a socket that tells more than there is room for. */
+static void
+what_the_kernel_cuts_is_refused(void **state)
+{
+	static const int names[] = { IP_RECVTTL, IP_RECVTOS,
+		IP_RECVORIGDSTADDR };
+	const struct address at = add_v4("127.0.0.1");
+	const int asker = make_asker(NULL, &at);
+	const int on = 1;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++)
+		assert_int_equal(setsockopt(ls.at[0].fd, IPPROTO_IP, names[i],
+				     &on, sizeof(on)),
+		    0);
+	start();
+	for (int i = 0; i < 3; i++)
+		ask(asker, "hello", 5);
+
+	const struct udp_report r = collect(3);
+
+	expect_report(&r, 0, 0, 0, 3);
+	expect_nothing(asker);
+	close(asker);
+	stop();
+}
+
+/* A manager may have told its socket to say when, and of errors, too. */
+static void
+sockets_of_others_are_served(void **state)
+{
+	static const int names[] = { SO_TIMESTAMP, SO_TIMESTAMPNS };
+	struct address at[3];
+	const size_t n = add_all_families(at);
+	const int on = 1;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		for (size_t j = 0; j < n; j++) {
+			const int fd = ls.at[j].fd;
+			const int family = ls.at[j].addr.sa.sa_family;
+
+			assert_int_equal(setsockopt(fd, SOL_SOCKET, names[i],
+					     &on, sizeof(on)),
+			    0);
+			assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_RECVERR,
+					     &on, sizeof(on)),
+			    0);
+			assert_int_equal(socket_set_datagram(fd, family), 0);
+		}
+		start();
+		for (size_t j = 0; j < n; j++) {
+			const int asker = make_asker(NULL, &at[j]);
+
+			expect_echo(asker, "hello");
+			close(asker);
+		}
+
+		const struct udp_report r = collect(n);
+
+		expect_report(&r, n, 0, 0, 0);
+		stop();
+	}
+}
+
 /*
  * How many.
  */
@@ -1541,7 +1714,10 @@ interrupted_send_is_made_again(void **state)
 static void
 receiving_may_be_disturbed(void **state)
 {
-	static const int errors[] = { EINTR, EAGAIN, ECONNREFUSED };
+	/* The network's, of a connected socket's peer, are no failure. */
+	static const int errors[] = { EINTR, EAGAIN, ECONNREFUSED, EHOSTUNREACH,
+		ENETUNREACH, EHOSTDOWN, ENETDOWN, ENOPROTOOPT, EPROTO, EACCES,
+		EPERM, EMSGSIZE, ETIMEDOUT };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
@@ -1588,14 +1764,17 @@ connected_socket_survives_its_peer(void **state)
 static void
 hard_failures_are_the_end(void **state)
 {
+	static const int errors[] = { ENOTSOCK, EBADF, ENOMEM, EFAULT, EIO };
 	const struct address at = add_v4("127.0.0.1");
 	const int asker = make_asker(NULL, &at);
 
 	(void)state;
-	happens.receive_error = ENOTSOCK;
-	start();
 	ask(asker, "hello", 5);
-	expect_end(SESSION_FAILED);
+	for (size_t i = 0; i < COUNT(errors); i++) {
+		happens.receive_error = errors[i];
+		start();
+		expect_end(SESSION_FAILED);
+	}
 	happens.receive_error = 0;
 
 	happens.poll_error = ENOMEM;
@@ -1638,6 +1817,10 @@ main(void)
 		UDP_TEST(multicasts_are_refused),
 		UDP_TEST(multicasts_are_refused_by_ipv6),
 		UDP_TEST(multicasts_of_ipv6_are_refused),
+		UDP_TEST(what_is_cut_short_is_refused),
+		UDP_TEST(what_is_too_short_is_not_read),
+		UDP_TEST(what_the_kernel_cuts_is_refused),
+		UDP_TEST(sockets_of_others_are_served),
 		UDP_TEST(source_has_its_rate),
 		UDP_TEST(sources_may_be_many),
 		UDP_TEST(prefix_is_a_source),
