@@ -21,6 +21,21 @@ def test_after_a_kill(start, directory):
         assert clients.transfer(old, [b"the end"]) == b"the end"
 
 
+def test_after_many_kills_with_udp_and_metrics(start, directory):
+    """The worker and the writer of the dead one are in nobody's way."""
+    file = directory / "echod.prom"
+    options = "--udp", f"--metrics={file}"
+    server = start(*options)
+    for _ in range(15):
+        server.stop(signal.SIGKILL)
+        server = start(*options, port=server.port)
+        assert file.read_text().endswith("# EOF\n")
+    with server.connect() as client:
+        assert clients.exchange(client, b"x") == b"x"
+    assert server.stop() == 0
+    assert not file.exists()
+
+
 def test_after_a_stop(start):
     """Connections that echod closed first, now in TIME_WAIT, hold no port."""
     before = start()
