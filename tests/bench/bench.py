@@ -10,6 +10,7 @@ are in build/bench: results.md, charts, and results.json for report.py.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -20,12 +21,14 @@ import time
 from pathlib import Path
 
 import measures
+import namespace
 import peers
 import report
 import smoke
 from proc import Failed
 
 TOOLS = {"redis-benchmark": "redis-tools", "gnuplot": "gnuplot-nox"}
+DATAGRAM_TOOLS = {"dnsperf": "dnsperf", "sockperf": "sockperf"}
 SMOKE_TOOLS = {"strace": "strace"}
 COMPARED = [*peers.ECHOD.values(), peers.FLOOR, "socat"]  # for heavy measures
 SMOKE_SIZES = {
@@ -36,6 +39,7 @@ SMOKE_SIZES = {
     "burst": 200,
     "levels": (1, 100),
     "per_level": 100,
+    "flood": 1,
 }
 
 
@@ -70,18 +74,23 @@ def chosen(options, sizes):
     everything = measures.all_measures(sizes)
     if unknown := set(names) - {measure.name for measure in everything}:
         raise SystemExit(f"bench: no such measure: {', '.join(sorted(unknown))}")
+    if not namespace.possible():
+        say("bench: no datagrams: that needs root, and Debian's package iproute2")
+        everything = [measure for measure in everything if not measure.datagrams]
     return (
         [measure for measure in everything if not names or measure.name in names],
         [peer for peer in peers.PEERS if not words or any(word in peer.name for word in words)],
     )
 
 
-def find_all(which, options):
+def find_all(measured, which, options):
     """The paths of the peers' programs; says which packages are missing."""
     own = {name: str(options.programs / name) for name in ("bench-floor", "bench-loop")}
     own |= {"static": options.static, "release": options.release}
     programs = {peer.name: peers.find(peer, own, options.output / "packages") for peer in which}
     tools = TOOLS | (SMOKE_TOOLS if options.smoke else {})
+    if any(measure.datagrams for measure in measured):
+        tools |= DATAGRAM_TOOLS
     lacking = [package for tool, package in tools.items() if shutil.which(tool) is None]
     missing = [peer.package for peer in which if peer.package and not programs[peer.name]]
     if lacking or missing:
@@ -108,9 +117,10 @@ def plan(which, whom, rounds):
         for measure in which:
             if measure.heavy and number % 2 == 1:
                 continue
+            able = [peer for peer in whom if not measure.datagrams or peer.datagrams]
             # Nobody is always the first, or always after the same one.
-            at = number * 3 % len(whom)
-            for peer in whom[at:] + whom[:at]:
+            at = number * 3 % len(able) if able else 0
+            for peer in able[at:] + able[:at]:
                 if number == 0 or not measure.heavy or peer.name in COMPARED:
                     yield number, measure, peer
 
@@ -141,8 +151,10 @@ def measure_all(which, whom, programs, options, sizes):
         if cell["problems"].count("stalled") == 2:
             continue  # it will again, and take its time
         directory = options.output / "servers" / peer.program
+        place = namespace.alone() if measure.datagrams else contextlib.nullcontext()
+        kind = peers.DatagramServer if measure.datagrams else peers.Server
         try:
-            with peers.Server(peer, programs[peer.name], directory) as server:
+            with place, kind(peer, programs[peer.name], directory) as server:
                 figures = measure.run(server, sizes)
             cell["figures"].append(figures)
             say(f"{label}: {brief(figures)}")
@@ -165,7 +177,7 @@ def main():
     if options.smoke:
         options.rounds = 1
     which, whom = chosen(options, sizes)
-    programs = find_all(whom, options)
+    programs = find_all(which, whom, options)
     raise_limits()
     os.environ["LC_ALL"] = "C"
     signal.signal(signal.SIGTERM, stop)
@@ -190,11 +202,11 @@ def main():
         wrong += [
             f"{measure}, {name}: {problem}"
             for measure, cells in results.items()
-            for name in (*peers.ECHOD.values(), peers.FLOOR)
+            for name in (*peers.ECHOD.values(), peers.ALL_ON, peers.FLOOR)
             for problem in cells.get(name, {"problems": []})["problems"]
         ]
     elif not small:
-        print(report.bar(everything))
+        print(report.bar(everything), report.beside(everything), sep="\n\n")
     print(f"bench: {options.output}/results.md has the results")
     for what in wrong:
         print(f"bench: {what}")

@@ -2,16 +2,21 @@
 
 import ctypes
 import os
-import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 
 import proc
+from namespace import ADDRESS
 from proc import Failed
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "e2e"))
+import packages  # noqa: E402, how tests find programs
 
 HOST = "127.0.0.1"
 PORTS = range(20000, 30000)  # none that a client could be given
@@ -19,6 +24,7 @@ DEADLINE = 10  # seconds to start in
 PR_SET_CHILD_SUBREAPER = 36
 
 INETD_CONF = f"{HOST}:echo stream tcp nowait.10000000 root internal\n"
+INETD_DATAGRAMS_CONF = f"{ADDRESS}:echo dgram udp wait root internal\n"
 XINETD_CONF = """\
 service echo
 {{
@@ -46,8 +52,22 @@ def _write(path, text):
 # What each is started with: the program, the port, and a directory for its files.
 
 
-def _echod(program, port, _):
+def echod(program, port, _):
     return [program, "-l", HOST, "-p", str(port), "-c", "20000"]
+
+
+def _echod_all_on(program, port, directory):
+    """Everything that clients do not ask for, with limits that nobody reaches."""
+    file = directory / "metrics" / "echod.prom"
+    file.parent.mkdir(exist_ok=True)
+    file.parent.chmod(0o777)  # for the user that echod becomes
+    limits = ["--rate=1000000", "--max-per-source=1000000"]
+    others = ["--proxy-protocol=192.0.2.0/24", f"--metrics={file}"]
+    return [*echod(program, port, directory), "--udp", *limits, *others]
+
+
+def _echod_datagrams(program, port, _):
+    return [program, "-l", ADDRESS, "-p", str(port), "--udp", "--rate=1000000"]
 
 
 def _of_ours(program, port, _):
@@ -56,6 +76,12 @@ def _of_ours(program, port, _):
 
 def _socat(program, port, _):
     return [program, f"TCP-LISTEN:{port},bind={HOST},fork,backlog=4096", "PIPE"]
+
+
+def _socat_datagrams(program, port, _):
+    """The fastest that is right: in a PIPE, datagrams that come together become one."""
+    where = f"UDP-LISTEN:{port},bind={ADDRESS},fork,reuseaddr"
+    return [program, where, f"EXEC:cat,socktype={int(socket.SOCK_DGRAM)}"]
 
 
 def _in_etc(name, file, command):
@@ -69,6 +95,12 @@ def _inetd(program, port, directory):
     """Its echo has the port that /etc/services says."""
     services = _write(directory / "services", f"echo {port}/tcp\n")
     conf = _write(directory / "inetd.conf", INETD_CONF)
+    return _in_etc("services", services, [program, "-i", "-q", "4096", "-R", "10000000", conf])
+
+
+def _inetd_datagrams(program, port, directory):
+    services = _write(directory / "services", f"echo {port}/udp\n")
+    conf = _write(directory / "inetd.conf", INETD_DATAGRAMS_CONF)
     return _in_etc("services", services, [program, "-i", "-q", "4096", "-R", "10000000", conf])
 
 
@@ -99,20 +131,23 @@ class Peer:
     program: str  # or what it is called among our own
     command: Callable
     package: str = ""  # of Debian; our own have none
-    conflicts: bool = False  # with another package of the table
     forks: bool = True
+    datagrams: Callable = None  # the command for UDP, of who has it
+    helpers: int = 0  # children that are not for clients
 
 
 ECHOD = {"static": "echod (static)", "release": "echod (release)"}
+ALL_ON = "echod (release, all on)"
 FLOOR, LOOP = "the floor", "libuv event loop"
 
 PEERS = [
-    Peer(ECHOD["static"], "static", _echod),
-    Peer(ECHOD["release"], "release", _echod),
+    Peer(ECHOD["static"], "static", echod, datagrams=_echod_datagrams),
+    Peer(ECHOD["release"], "release", echod, datagrams=_echod_datagrams),
+    Peer(ALL_ON, "release", _echod_all_on, helpers=2),
     Peer(FLOOR, "bench-floor", _of_ours),
-    Peer("socat", "socat", _socat, "socat"),
-    Peer("openbsd-inetd", "inetd", _inetd, "openbsd-inetd", conflicts=True),
-    Peer("xinetd", "xinetd", _xinetd, "xinetd", conflicts=True),
+    Peer("socat", "socat", _socat, "socat", datagrams=_socat_datagrams),
+    Peer("openbsd-inetd", "inetd", _inetd, "openbsd-inetd", datagrams=_inetd_datagrams),
+    Peer("xinetd", "xinetd", _xinetd, "xinetd"),
     Peer("ncat -k + cat", "ncat", _ncat, "ncat"),
     Peer("tcpserver + cat", "tcpserver", _tcpserver, "ucspi-tcp"),
     Peer("systemd + cat", "systemd-socket-activate", _systemd, "systemd"),
@@ -120,35 +155,11 @@ PEERS = [
 ]
 
 
-def _installed(program):
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-
-
-def _unpacked(peer, directory):
-    """A program of a package that is not installed, as another is in its place."""
-    directory = directory / peer.package
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        if not list(directory.glob("*.deb")):
-            subprocess.run(
-                ["apt-get", "download", "-qq", peer.package],
-                cwd=directory,
-                check=True,
-                capture_output=True,
-                timeout=60,
-            )
-        package = next(directory.glob("*.deb"))
-        subprocess.run(["dpkg", "-x", package, directory], check=True, capture_output=True)
-    except (OSError, StopIteration, subprocess.SubprocessError):
-        return None
-    return str(next(directory.glob(f"usr/sbin/{peer.program}"), "")) or None
-
-
 def find(peer, own, directory):
     """The path of a peer's program, or None.  own has the paths of our own."""
     if peer.program in own:
         return own[peer.program] if os.access(own[peer.program], os.X_OK) else None
-    return _installed(peer.program) or (_unpacked(peer, directory) if peer.conflicts else None)
+    return packages.find(peer.package, peer.program, directory)
 
 
 def version(package, directory=None):
@@ -168,7 +179,7 @@ def _output(*command):
 _ports = iter(())
 
 
-def _free_port():
+def _free_port(host, kind):
     """The ports by turns: one that was just used may still have old connections."""
     global _ports
     for _ in PORTS:
@@ -176,9 +187,9 @@ def _free_port():
         if port is None:
             _ports = iter(PORTS)
             continue
-        with socket.socket() as probe:
+        with socket.socket(type=kind) as probe:
             try:
-                probe.bind((HOST, port))
+                probe.bind((host, port))
                 return port
             except OSError:
                 continue
@@ -204,13 +215,16 @@ def end_children():
 class Server:
     """A running peer."""
 
+    host, kind = HOST, socket.SOCK_STREAM
+
     def __init__(self, peer, program, directory):
         directory.mkdir(parents=True, exist_ok=True)
         self.peer = peer
-        self.port = _free_port()
+        self.directory = directory
+        self.port = _free_port(self.host, self.kind)
         self.log = directory / "log"
         with self.log.open("w") as log:
-            command = peer.command(program, self.port, directory)
+            command = self.command()(program, self.port, directory)
             try:
                 self.process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -218,6 +232,10 @@ class Server:
             except OSError as error:
                 raise Failed(f"does not start: {error.strerror}") from None
         self.pid = self.process.pid
+        self.helpers = []
+
+    def command(self):
+        return self.peer.command
 
     def __enter__(self):
         try:
@@ -240,21 +258,63 @@ class Server:
                 lines = self.log.read_text(errors="replace").strip().splitlines()
                 raise Failed(f"does not start: {lines[-1] if lines else 'it says nothing'}")
             try:
-                with socket.create_connection((HOST, self.port), 1) as client:
-                    client.sendall(b"ready?")
-                    if client.recv(6, socket.MSG_WAITALL) == b"ready?":
-                        break
+                if self._answers(b"ready?"):
+                    break
             except OSError:
                 time.sleep(0.02)
         else:
             raise Failed("does not start: it sends nothing back")
+        self._settle()
+
+    def _answers(self, message):
+        with socket.create_connection((self.host, self.port), 1) as client:
+            client.sendall(message)
+            return client.recv(len(message), socket.MSG_WAITALL) == message
+
+    def _settle(self):
         self.wait_for_children(0)
+        self.helpers = proc.children(self.pid)
+
+    def cpu(self):
+        """Seconds of its processor time, with that of the children it has reaped."""
+        return proc.cpu(self.pid) + sum(proc.cpu(helper) for helper in self.helpers)
+
+    def children(self):
+        """How many are for clients."""
+        return len(proc.children(self.pid)) - self.peer.helpers
 
     def wait_for_children(self, count):
         """Until it has reaped all others: what they used is counted only then."""
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
-            if len(proc.children(self.pid)) <= count:
+            if self.children() <= count:
                 return
             time.sleep(0.01)
-        raise Failed(f"has not reaped {len(proc.children(self.pid)) - count} children")
+        raise Failed(f"has not reaped {self.children() - count} children")
+
+
+class DatagramServer(Server):
+    """The same for UDP, in a network of its own."""
+
+    host, kind = ADDRESS, socket.SOCK_DGRAM
+
+    def command(self):
+        return self.peer.datagrams
+
+    def _answers(self, message):
+        with socket.socket(type=self.kind) as client:
+            client.settimeout(0.1)
+            client.connect((self.host, self.port))
+            client.send(message)
+            return client.recv(2 * len(message)) == message
+
+    def _settle(self):
+        """Its children stay; who they are for cannot be told."""
+
+    def cpu(self):
+        return proc.family_cpu(self.pid)
+
+    def pin(self, processor):
+        """Let it run on this one only, and so the children that it will have."""
+        for pid in proc.family(self.pid):
+            os.sched_setaffinity(int(pid), {processor})

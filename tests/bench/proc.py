@@ -49,8 +49,28 @@ def children(pid):
         raise Failed("died") from None
 
 
+def family(pid):
+    """The pids of a process, of its children, and of theirs."""
+    found = [str(pid)]
+    for parent in found:
+        found += children(parent)
+    return found
+
+
+def family_cpu(pid):
+    """Seconds of processor time of all of them."""
+    return sum(cpu(member) for member in family(pid))
+
+
 def mappings(pid):
     return len(Path(f"/proc/{pid}/maps").read_text().splitlines())
+
+
+def datagrams():
+    """What the kernel has counted in this network: the fields of snmp(5), by name."""
+    lines = Path("/proc/net/snmp").read_text().splitlines()
+    names, numbers = (line.split()[1:] for line in lines if line.startswith("Udp:"))
+    return dict(zip(names, map(int, numbers)))
 
 
 def _meminfo(*names):

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import peers
-from peers import ECHOD, FLOOR, PEERS
+from peers import ALL_ON, ECHOD, FLOOR, PEERS
 
 STATIC, RELEASE = ECHOD["static"], ECHOD["release"]
 
@@ -75,6 +75,30 @@ TABLES = [
             ("timed out", "burst.late", 0),
         ],
     ),
+    (
+        "Datagrams of 64 and 1,400 bytes, 64 of them under way",
+        [
+            (f"{size:,} bytes: {heading}", f"window{size}.{figure}", digits)
+            for size in (64, 1400)
+            for heading, figure, digits in (
+                ("CPU µs", "cpu", 2),
+                ("/s", "rate", 0),
+                ("lost %", "lost", 2),
+            )
+        ],
+    ),
+    (
+        "The same, more than can be answered",
+        [
+            (f"{size:,} bytes: {heading}", f"flood{size}.{figure}", digits)
+            for size in (64, 1400)
+            for heading, figure, digits in (
+                ("CPU µs", "cpu", 2),
+                ("answers per CPU s", "capacity", 0),
+                ("lost %", "lost", 0),
+            )
+        ],
+    ),
 ]
 
 LEGEND = """\
@@ -83,8 +107,14 @@ it includes what the kernel does for its sockets, and not the clients. The rates
 clients at once, by redis-benchmark; p50 and p99 of connections are of one client alone, from
 connect(2) to close(2). Memory is what MemAvailable loses for each client, its own socket
 included, which depends on what the kernel keeps of the processes before; what is accounted for
-are AnonPages, Shmem, Slab, KernelStack and PageTables. A figure is the median of the rounds, with the lowest and the highest in brackets; clients that stay
-are for fewer rounds, and for most servers one.
+are AnonPages, Shmem, Slab, KernelStack and PageTables. Datagrams are from 16 sockets of dnsperf,
+of which so many are under way all the time; lost are those without an answer within a second.
+There dnsperf is slower than most servers, which then wake up for each few. So more than can be
+answered are sent by sockperf, from one socket, and it reads none: it has a processor,
+the server half of the other, and what is lost is what it could not do.
+"All on" is echod with UDP, both limits, PROXY headers from others, and a file of metrics. A figure
+is the median of the rounds, with the lowest and the highest in brackets; clients that stay are for
+fewer rounds, and for most servers one.
 Who did not answer for 5 seconds has stalled; who was not served then was late or timed out."""
 
 
@@ -101,6 +131,14 @@ def values(everything, server, key):
 def middle(everything, server, key):
     found = values(everything, server, key)
     return median(found) if found else None
+
+
+def tried(everything, keys):
+    """The servers that any of these was asked of."""
+    results = [everything["results"].get(key.split(".")[0], {}) for key in keys]
+    return [
+        server for server in everything["servers"] if any(server in cells for cells in results)
+    ]
 
 
 def problems(everything, server, measure):
@@ -135,12 +173,12 @@ def markdown(header, rows):
 
 def tables(everything):
     for title, columns in TABLES:
-        if not any(key.split(".")[0] in everything["results"] for _, key, _ in columns):
-            continue
         rows = [
             [server, *(cell(everything, server, key, digits) for _, key, digits in columns)]
-            for server in everything["servers"]
+            for server in tried(everything, [key for _, key, _ in columns])
         ]
+        if not rows:
+            continue
         yield f"### {title}\n\n" + markdown(["", *(heading for heading, _, _ in columns)], rows)
 
 
@@ -150,6 +188,8 @@ TRIPS = ("trips1.rate", "trips64.rate", "trips1000.rate")
 BULK = ("bulk1.rate", "bulk8.rate")
 SPENT = ("connections.cpu",)
 MEMORY = ("crowd.memory",)
+WINDOW = ("window64.cpu", "window1400.cpu")
+FLOOD = ("flood64.capacity", "flood1400.capacity")
 
 # (what, figures, against whom, the sense, the bounds of static and release)
 BAR = [
@@ -184,17 +224,38 @@ BAR = [
         (1.5, 1.5),
     ),
     ("burst of 4,000: refused or timed out", ("burst.unserved",), None, "at most", (0, 0)),
+    (
+        "CPU per datagram of 64, 1,400 bytes, against the best peer",
+        WINDOW,
+        "best",
+        "at most",
+        (0.67, 0.67),
+    ),
+    (
+        "datagrams of 64, 1,400 bytes answered per second of CPU, against the best peer",
+        FLOOD,
+        "best",
+        "at least",
+        (1.5, 1.5),
+    ),
+    (
+        "% of datagrams lost, 64 under way",
+        ("window64.lost", "window1400.lost"),
+        None,
+        "at most",
+        (0.01, 0.01),
+    ),
 ]
 
 
 def figure_of(everything, server, key):
     """The median; of who was not served, the worst."""
-    if key.endswith(".unserved"):
+    if key.endswith((".unserved", ".lost")):
         return max(values(everything, server, key), default=None)
     return middle(everything, server, key)
 
 
-def reference(everything, server, key, against):
+def reference(everything, server, key, against, sense):
     """What a figure is divided by."""
     if against is None:
         return 1
@@ -203,7 +264,8 @@ def reference(everything, server, key, against):
     if against != "best":
         return middle(everything, against, key)
     rivals = [peer.name for peer in PEERS if peer.forks and peer.package]
-    return max(filter(None, (middle(everything, name, key) for name in rivals)), default=None)
+    best = max if sense == "at least" else min
+    return best(filter(None, (middle(everything, name, key) for name in rivals)), default=None)
 
 
 def judged(everything, server, keys, against, sense, bound):
@@ -211,12 +273,12 @@ def judged(everything, server, keys, against, sense, bound):
     ratios = []
     for key in keys:
         own = figure_of(everything, server, key)
-        other = reference(everything, server, key, against)
+        other = reference(everything, server, key, against, sense)
         if own is None or not other:
             return "not measured", "?"
         ratios.append(own / other)
     met = all(r <= bound if sense == "at most" else r >= bound for r in ratios)
-    digits = 2 if against else (1 if "faults" in keys[0] else 0)
+    digits = 2 if against or bound % 1 else (1 if "faults" in keys[0] else 0)
     return ", ".join(number(r, digits) for r in ratios), "yes" if met else "**no**"
 
 
@@ -231,6 +293,32 @@ def bar(everything):
     return markdown(["", "static", "is", "met", "release", "is", "met"], rows)
 
 
+# What is on, and off
+
+NEARLY = 0.02
+BESIDE = [
+    ("CPU per connection", "connections.cpu"),
+    *((f"round trips, {clients:,} at once", f"trips{clients}.rate") for clients in (1, 64, 1000)),
+]
+
+
+def beside(everything):
+    """echod with all on against itself without, in each round."""
+    rows = []
+    for what, key in BESIDE:
+        pairs = zip(*(values(everything, server, key) for server in (ALL_ON, RELEASE)))
+        ratios = [on / off for on, off in pairs]
+        if not ratios:
+            rows.append([what, "not measured", "?"])
+            continue
+        near = abs(median(ratios) - 1) <= NEARLY
+        spread = f"{number(min(ratios), 2)}–{number(max(ratios), 2)}"
+        rows.append(
+            [what, f"{number(median(ratios), 3)} ({spread})", "yes" if near else "**no**"]
+        )
+    return markdown(["All on, against the plain release", "is", f"within {NEARLY:.0%}"], rows)
+
+
 # The machine
 
 
@@ -243,7 +331,8 @@ def first_line(path, prefix):
 
 def machine(packages):
     """What was measured, and on what."""
-    names = [peer.package for peer in PEERS if peer.package] + ["redis-tools", "libc6"]
+    tools = ["redis-tools", "dnsperf", "sockperf", "libc6"]
+    names = [peer.package for peer in PEERS if peer.package] + tools
     versions = {name: peers.version(name, packages) for name in names}
     memory = int(first_line("/proc/meminfo", "MemTotal").split()[0]) / (1 << 20)
     here = Path(__file__).parent
@@ -280,9 +369,16 @@ BARS = [
         [("bulk1.rate", "1 client"), ("bulk8.rate", "8 clients")],
     ),
     ("memory", "Memory per client that stays", "KiB, less is better", [("crowd.memory", "")]),
+    (
+        "datagrams",
+        "Processor time per datagram, of more than can be answered",
+        "µs, less is better",
+        [("flood64.cpu", "64 bytes"), ("flood1400.cpu", "1,400 bytes")],
+    ),
 ]
-COLORS = {STATIC: "#1b5e9e", RELEASE: "#1b5e9e", FLOOR: "#999999"}
+COLORS = {STATIC: "#1b5e9e", RELEASE: "#1b5e9e", ALL_ON: "#1b5e9e", FLOOR: "#999999"}
 OTHERS = "#d9a441"
+STYLES = {RELEASE: " dt 2", ALL_ON: " dt 3"}
 FONT = "set terminal svg size {width},{height} font 'sans-serif,13' background 'white'\n"
 
 
@@ -297,7 +393,7 @@ def steps(top):
 def panel(everything, key, title, unit):
     """Horizontal bars, from the first server at the top, with their spread."""
     rows, names, top = [], [], 0
-    for at, server in enumerate(everything["servers"]):
+    for at, server in enumerate(tried(everything, [key])):
         found = values(everything, server, key)
         missing = "" if found else (problems(everything, server, key.split(".")[0]) or ["–"])[0]
         color = int(COLORS.get(server, OTHERS)[1:], 16)
@@ -329,9 +425,8 @@ def bars(everything, title, unit, panels):
     if not panels:
         return None
     count = len(panels)
-    head = FONT.format(
-        width=620 if count == 1 else 380 * count, height=90 + 26 * len(everything["servers"])
-    )
+    height = max(90 + 26 * len(tried(everything, [key for key, _ in panels])), 230)
+    head = FONT.format(width=620 if count == 1 else 380 * count, height=height)
     head += (
         "set encoding utf8\nunset key\nset xrange [0:*]\nset tics nomirror out\n"
         "set grid xtics\nset rmargin 4\nset style fill solid\nset border 3\n"
@@ -356,7 +451,7 @@ def growth(everything):
             continue
         blocks.append(f"$s{at} << END\n" + "\n".join(points) + "\nEND\n")
         color = COLORS.get(server, "")
-        style = (f"lw 3 lc rgb '{color}'" if color else "lw 1.5") + " dt 2" * (server == RELEASE)
+        style = (f"lw 3 lc rgb '{color}'" if color else "lw 1.5") + STYLES.get(server, "")
         plots.append(
             f"$s{at} using 1:2 with linespoints {style} pt {at + 1} ps 0.6 "
             f"title {json.dumps(server)}"
@@ -409,7 +504,7 @@ def write(everything, directory):
         f"{about['kernel']}; rounds: {everything['rounds']}. Versions: {about['packages']}.",
         LEGEND,
         *(["**Small sizes, to try the bench: no figure is worth anything.**"] if small else []),
-        *([] if small else ["## The bar", bar(everything)]),
+        *([] if small else ["## The bar", bar(everything), beside(everything)]),
         "## The charts",
         *(f"![{title}]({file})" for title, file in charts(everything, directory)),
         "## The figures",
