@@ -30,33 +30,27 @@ enum { START_SECONDS = 5, AGAIN_SECONDS = 1 };
 struct file {
 	const char *path;
 	char next[PATH_MAX];
-	dev_t dev; /* what was written last, to know it again by */
-	ino_t ino;
+	struct stat last; /* what was put there last, to know it again by */
 };
 
-/* Write text to fd, and close it.  Returns 0, or -1 with errno set. */
+/* Write text to fd, see what that is, and close it.  As write_next(). */
 static int
-write_and_close(struct file *f, int fd, const char *text, size_t len)
+write_and_close(int fd, const char *text, size_t len, struct stat *st)
 {
-	struct stat st;
 	const ssize_t n = write(fd, text, len);
 	int error = n == -1 ? errno : n == (ssize_t)len ? 0 : ENOSPC;
 
-	if (error == 0 && fstat(fd, &st) == -1)
+	if (error == 0 && fstat(fd, st) == -1)
 		error = errno;
 	if (close(fd) == -1 && error == 0)
 		error = errno;
-	if (error != 0) {
-		errno = error;
-		return -1;
-	}
-	f->dev = st.st_dev;
-	f->ino = st.st_ino;
-	return 0;
+	errno = error;
+	return error == 0 ? 0 : -1;
 }
 
+/* Returns 0, or -1 with errno set. */
 static int
-write_next(struct file *f, const char *text, size_t len)
+write_next(const struct file *f, const char *text, size_t len, struct stat *st)
 {
 	/* Whatever is there under that name, from who knows whom, is not ours.
 	 */
@@ -65,7 +59,7 @@ write_next(struct file *f, const char *text, size_t len)
 	const int fd = openat(AT_FDCWD, f->next,
 	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 
-	return fd == -1 ? -1 : write_and_close(f, fd, text, len);
+	return fd == -1 ? -1 : write_and_close(fd, text, len, st);
 }
 
 /* Remove the file, if it is still ours: another echod may have written it. */
@@ -74,8 +68,11 @@ remove_file(const struct file *f)
 {
 	struct stat st;
 
+	/* The number of an inode may be given again. */
 	if (fstatat(AT_FDCWD, f->path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_dev == f->dev && st.st_ino == f->ino)
+	    st.st_dev == f->last.st_dev && st.st_ino == f->last.st_ino &&
+	    st.st_mtim.tv_sec == f->last.st_mtim.tv_sec &&
+	    st.st_mtim.tv_nsec == f->last.st_mtim.tv_nsec)
 		unlinkat(AT_FDCWD, f->path, 0);
 }
 
@@ -83,9 +80,13 @@ remove_file(const struct file *f)
 static int
 replace(struct file *f, const char *text, size_t len)
 {
-	if (write_next(f, text, len) == 0 &&
-	    renameat(AT_FDCWD, f->next, AT_FDCWD, f->path) == 0)
+	struct stat st;
+
+	if (write_next(f, text, len, &st) == 0 &&
+	    renameat(AT_FDCWD, f->next, AT_FDCWD, f->path) == 0) {
+		f->last = st;
 		return 0;
+	}
 
 	const int error = errno;
 

@@ -713,6 +713,7 @@ static const int writer_allowed[] = {
 	SYS_close,
 	SYS_exit_group,
 	SYS_getpid,
+	SYS_fstat,
 	SYS_newfstatat,
 	SYS_openat,
 	SYS_ppoll,
