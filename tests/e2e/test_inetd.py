@@ -217,6 +217,14 @@ class SuperServer:
         wait_until(lambda: not self.all_echods(), "each echod to end")
 
 
+@pytest.fixture(autouse=True)
+def a_hang_up_is_no_secret():
+    """Who starts the tests may ignore it, as nohup does; echod is to be told."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def behind(directory):
     """Start a super-server: behind(its name, *options of echod, ...)."""
