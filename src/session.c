@@ -156,7 +156,7 @@ finish(const struct session *s)
 	return linger(s, SESSION_DRAINED, last);
 }
 
-/* Wait until read(2) does not.  False: the time is up. */
+/* Wait until read(2) does not, as TERM sees to.  False: the time is up. */
 static bool
 wait_for_input(const struct session *s, int64_t deadline)
 {
@@ -169,7 +169,7 @@ wait_for_input(const struct session *s, int64_t deadline)
 			.tv_nsec = left % CLOCK_SECOND,
 		};
 
-		if (ppoll(&pfd, 1, &ts, s->waiting) > 0)
+		if (ppoll(&pfd, 1, &ts, NULL) > 0)
 			return true;
 	}
 	return false;
