@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <stddef.h>
-#include <time.h>
 
 int64_t
 clock_now(void)
@@ -22,6 +21,17 @@ clock_date(void)
 	return ts.tv_sec;
 }
 
+struct timespec
+clock_span(int64_t ns)
+{
+	if (ns < 0)
+		ns = 0;
+	return (struct timespec){
+		.tv_sec = ns / CLOCK_SECOND,
+		.tv_nsec = ns % CLOCK_SECOND,
+	};
+}
+
 int64_t
 clock_earlier(int64_t a, int64_t b)
 {
@@ -31,12 +41,7 @@ clock_earlier(int64_t a, int64_t b)
 void
 clock_wait(int64_t until, const sigset_t *mask)
 {
-	const int64_t now = clock_now();
-	const int64_t left = until > now ? until - now : 0;
-	const struct timespec ts = {
-		.tv_sec = left / CLOCK_SECOND,
-		.tv_nsec = left % CLOCK_SECOND,
-	};
+	const struct timespec ts = clock_span(until - clock_now());
 
 	(void)ppoll(NULL, 0, until == CLOCK_NEVER ? NULL : &ts, mask);
 }
@@ -44,10 +49,7 @@ clock_wait(int64_t until, const sigset_t *mask)
 void
 clock_pause(int64_t ns)
 {
-	const struct timespec ts = {
-		.tv_sec = ns / CLOCK_SECOND,
-		.tv_nsec = ns % CLOCK_SECOND,
-	};
+	const struct timespec ts = clock_span(ns);
 
 	nanosleep(&ts, NULL);
 }

@@ -94,11 +94,7 @@ next_deadline(const struct server *s, int64_t at)
 int
 server_wait(struct server *s, nfds_t nfds, int64_t at, int64_t deadline)
 {
-	const int64_t left = deadline > at ? deadline - at : 0;
-	const struct timespec ts = {
-		.tv_sec = left / CLOCK_SECOND,
-		.tv_nsec = left % CLOCK_SECOND,
-	};
+	const struct timespec ts = clock_span(deadline - at);
 
 	return ppoll(
 	    s->fds, nfds, deadline == CLOCK_NEVER ? NULL : &ts, s->waiting);

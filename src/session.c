@@ -164,10 +164,7 @@ wait_for_input(const struct session *s, int64_t deadline)
 	int64_t left;
 
 	while ((left = deadline - clock_now()) > 0) {
-		const struct timespec ts = {
-			.tv_sec = left / CLOCK_SECOND,
-			.tv_nsec = left % CLOCK_SECOND,
-		};
+		const struct timespec ts = clock_span(left);
 
 		if (ppoll(&pfd, 1, &ts, NULL) > 0)
 			return true;

@@ -290,11 +290,7 @@ report(struct work *w, int64_t at)
 static void
 wait_for_some(struct work *w)
 {
-	const int64_t left = w->report_next - clock_now();
-	const struct timespec ts = {
-		.tv_sec = left > 0 ? left / CLOCK_SECOND : 0,
-		.tv_nsec = left > 0 ? left % CLOCK_SECOND : 0,
-	};
+	const struct timespec ts = clock_span(w->report_next - clock_now());
 
 	for (nfds_t i = 0; i < w->nfds; i++)
 		w->fds[i].revents = 0; /* as they stay if a signal comes */

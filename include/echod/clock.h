@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdint.h>
+#include <time.h>
 
 #define CLOCK_SECOND INT64_C(1000000000)
 #define CLOCK_MILLISECOND INT64_C(1000000)
@@ -17,6 +18,9 @@ int64_t clock_now(void);
 
 /* Seconds since 1970, of the clock that people set.  Cannot fail. */
 int64_t clock_date(void);
+
+/* A span of ns as ppoll(2) has it; none if it is negative. */
+struct timespec clock_span(int64_t ns);
 
 /* The earlier of two times. */
 int64_t clock_earlier(int64_t a, int64_t b);
