@@ -145,6 +145,17 @@ class Echod:
         peer = re.escape(clients.name(sock))
         return int(self.wait_log(rf"connected with {peer} \(pid (\d+),")[1])
 
+    def titled(self, pattern):
+        """The pids of the children with such a title, after the program's name."""
+        pattern = re.compile(f"echod: {pattern}")
+        return [pid for pid in self.children() if pattern.fullmatch(procfs.title(pid))]
+
+    def child_named(self, sock):
+        """Wait until the client's child is named after it, and return its pid."""
+        name = clients.name(sock)
+        [child] = wait_until(lambda: self.titled(re.escape(name)), f"a child named {name}")
+        return child
+
     def children(self):
         """The children, those that nobody reaped included."""
         return procfs.children(self.pid)

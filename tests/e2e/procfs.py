@@ -62,8 +62,14 @@ def pending(pid):
 
 
 def title(pid):
-    """The title that was set with setproctitle(3bsd); libbsd may append a blank."""
-    line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    """The title that was set with setproctitle(3bsd); libbsd may append a blank.
+
+    It is empty of a process that has ended, whether or not it was reaped.
+    """
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
     return line.partition(b"\0")[0].decode().rstrip()
 
 

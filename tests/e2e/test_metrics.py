@@ -126,10 +126,7 @@ def children(server):
 
 def writer_of(server):
     """The pid of the process that writes the file."""
-    title = "echod: metrics to "
-    [pid] = [
-        pid for pid in server.children() if procfs.title(pid).startswith(title)
-    ] or [None]
+    [pid] = server.titled("metrics to .*") or [None]
     return pid
 
 
@@ -707,7 +704,7 @@ def test_the_writer_has_next_to_nothing(watched, file, directory, log):
             assert descriptors.pop(2) == "/dev/null"
             assert all(target.startswith("socket:") for target in descriptors.values())
             assert len(descriptors) <= 1
-        [child] = [pid for pid in children(server) if clients.name(client) in procfs.title(pid)]
+        child = server.child_named(client)
         assert list(procfs.descriptors(child)) == [0]
 
 

@@ -351,14 +351,7 @@ def test_a_header_that_does_not_come_in_time(behind, stay):
     half.sendall(line()[:-1])
     poked_half.sendall(header()[:-1])
     server.wait_for_children(6)
-    child = {
-        client: next(
-            pid
-            for pid in server.children()
-            if procfs.title(pid) == f"echod: {clients.name(client)}"
-        )
-        for client in waiting
-    }
+    child = {client: server.child_named(client) for client in waiting}
     with introduced(server, line()) as client, ThreadPoolExecutor(6) as pool:
         ends = [
             pool.submit(wait_for_its_end, silent),

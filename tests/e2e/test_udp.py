@@ -58,10 +58,9 @@ def worker_of(server, other_than=None):
     """The pid of the worker, once there is one, or another."""
 
     def find():
-        for pid in server.children():
-            with contextlib.suppress(OSError):
-                if pid != other_than and procfs.title(pid).startswith("echod: datagrams on "):
-                    return pid
+        for pid in server.titled("datagrams on .*"):
+            if pid != other_than:
+                return pid
 
     return wait_until(find, "a worker")
 
