@@ -97,6 +97,7 @@ serve(const struct options *opt, struct listeners *ls,
 	    (status = sandbox_enter()) == 0) {
 		log_settle();
 		log_info("listening on %s", listeners_format(ls, text));
+		server_title(server); /* who is told that it serves may look */
 		systemd_ready(sd, opt->daemon);
 		if (ready != -1)
 			daemon_ready(ready, opt->log == LOG_TO_STDERR);

@@ -13,8 +13,8 @@
 /* The service manager, and the metrics file, are told so often at most. */
 #define INTERVAL (1 * CLOCK_SECOND)
 
-static void
-set_title(struct server *s)
+void
+server_title(struct server *s)
 {
 	const size_t n = clients_count(s->clients);
 
@@ -133,7 +133,7 @@ server_start_metrics(struct server *s)
 void
 show(struct server *s, int64_t at)
 {
-	set_title(s);
+	server_title(s);
 	tell_status(s, at);
 	show_metrics(s, at);
 }

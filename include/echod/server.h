@@ -27,6 +27,9 @@ struct server *server_new(
  */
 int server_start_metrics(struct server *s);
 
+/* Let ps(1) show what it serves; server_run() keeps that up to date. */
+void server_title(struct server *s);
+
 /*
  * Serve until TERM or INT, then drain: the listeners close and the children
  * have the grace to finish.  waiting is signals_init()'s mask.  Nothing that
