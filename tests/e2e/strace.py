@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -29,13 +30,29 @@ def injecting(pid, calls, fault, follow=False):
         env=dict(os.environ, LC_ALL="C"),
         text=True,
     ) as process:
+        trace = Lines(process.stderr)
+        trace.wait("attached|not permitted")
+        if trace.matching("not permitted"):
+            pytest.skip("strace may not attach to a process here")
         try:
-            trace = Lines(process.stderr)
-            trace.wait("attached|not permitted")
-            if trace.matching("not permitted"):
-                pytest.skip("strace may not attach to a process here")
             yield trace
         finally:
-            process.terminate()  # it detaches; the process goes on
-            process.wait(DEADLINE)
-            trace.wait_for_end()
+            detach(process, trace, pid)
+
+
+def detach(process, trace, pid):
+    """Let strace leave while pid is stopped, if it still is there.
+
+    Within a call pid would go on with what strace had put into it: with the result of
+    getpid(2) for a descriptor.  Before a signal's handler it would lose the signal.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        trace.wait(r"stopped by SIGSTOP|\+\+\+ (exited|killed)")
+        process.terminate()
+        process.wait(DEADLINE)
+        trace.wait_for_end()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
