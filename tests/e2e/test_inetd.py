@@ -28,7 +28,7 @@ import packages
 import procfs
 from clients import KIB, MIB
 from echod import BINARY, LOOPBACK, environment, free_port, handing_over
-from test_log import syslogd
+from syslogd import needs_syslogd, syslogd
 from test_privilege import assert_harmless, needs_root, public_binary  # noqa: F401
 from waiting import DEADLINE, Lines, wait_until
 
@@ -354,14 +354,13 @@ def test_it_cannot_tell_whose_bytes_they_are(behind, name):
     assert not server.log.matching("connected with|closed")
 
 
-@needs_root
-@pytest.mark.skipif(os.path.lexists("/dev/log"), reason="/dev/log has an owner")
+@needs_syslogd
 @pytest.mark.parametrize("options", [[], ["--log=stderr"]], ids=["default", "stderr"])
 @those(lambda kind: kind.is_stderr)
 def test_the_log_goes_past_the_client(behind, name, options):
     """To syslog, where it would have gone to the client."""
     server = behind(name, *options)
-    with syslogd() as log:
+    with syslogd() as message:
         with server.connect() as client:
             assert clients.exchange(client, WORD) == WORD
             peer = re.escape(clients.name(client))
@@ -370,9 +369,7 @@ def test_the_log_goes_past_the_client(behind, name, options):
             assert clients.receive_all(client) == b""
         stamp = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
         what = rf"closed {peer} \(pid {echod}\): 7 bytes in .* s, end of file"
-        lines = iter(lambda: log.recv(2048).decode(), "")  # of others, too
-        line = next(line for line in lines if f"echod[{echod}]" in line)
-        assert re.fullmatch(rf"<30>{stamp} echod\[{echod}\]: {what}", line)
+        assert re.fullmatch(rf"<30>{stamp} echod\[{echod}\]: {what}", message(echod))
 
 
 @pytest.mark.parametrize("name", ["openbsd-inetd", "systemd", "socat"])

@@ -1,6 +1,5 @@
 """The log: one event a line."""
 
-import contextlib
 import os
 import re
 import signal
@@ -10,7 +9,8 @@ import pytest
 
 import clients
 from echod import LOOPBACK
-from waiting import DEADLINE, Lines, wait_until
+from syslogd import needs_syslogd, syslogd
+from waiting import Lines, wait_until
 
 
 def test_where_it_listens(server):
@@ -109,36 +109,22 @@ def test_the_journal_gets_the_priority_of_a_wrong_command_line(run, directory):
         assert re.fullmatch("<3>unknown .* --nonsense; .*\n", log.read())
 
 
-@contextlib.contextmanager
-def syslogd():
-    """The socket of a syslog daemon."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(DEADLINE)
-            sock.bind("/dev/log")
-            os.chmod("/dev/log", 0o666)
-            yield sock
-    finally:
-        os.unlink("/dev/log")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make /dev/log")
-@pytest.mark.skipif(os.path.lexists("/dev/log"), reason="/dev/log has an owner")
+@needs_syslogd
 def test_syslog(start):
     """Datagrams as syslog(3) sends them; a syslogd may go and return."""
-    with syslogd() as log:
+    with syslogd() as message:
         server = start("--log=syslog")
         stamp = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
         sender = rf"^<30>{stamp} echod\[{server.pid}\]: "
-        assert re.match(f"{sender}listening on ", log.recv(2048).decode())
+        assert re.match(f"{sender}listening on ", message(server.pid))
     with server.connect() as client:
         assert clients.transfer(client, [b"unheard"]) == b"unheard"
     # Its child is gone a little before the line about it.
     wait_until(lambda: server.title().endswith(", 0 clients"), "it to be forgotten")
-    with syslogd() as log:
+    with syslogd() as message:
         with server.connect() as client:
             assert clients.transfer(client, [b"heard"]) == b"heard"
-        assert "log lines were lost" in log.recv(2048).decode()
-        assert re.match(f"{sender}connected with ", log.recv(2048).decode())
-        assert re.match(rf"{sender}closed .*: 5 bytes", log.recv(2048).decode())
+        assert "log lines were lost" in message(server.pid)
+        assert re.match(f"{sender}connected with ", message(server.pid))
+        assert re.match(rf"{sender}closed .*: 5 bytes", message(server.pid))
     assert server.log.lines == []
