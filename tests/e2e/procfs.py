@@ -15,11 +15,29 @@ def _fields(pid):
     return stat.rpartition(")")[2].split()
 
 
-def children(parent):
-    """The pids of a process's children: the running ones and the zombies."""
+def parent(pid):
+    """The pid of a process's parent, None if it has been reaped."""
+    fields = _fields(pid)
+    return int(fields[1]) if fields else None
+
+
+def _parents():
+    """Each process's parent."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    found = [(pid, _fields(pid)) for pid in pids]
-    return [pid for pid, fields in found if fields and int(fields[1]) == parent]
+    return {pid: parent(pid) for pid in pids}
+
+
+def children(pid):
+    """The pids of a process's children, the zombies included."""
+    return [child for child, its in _parents().items() if its == pid]
+
+
+def descendants(pid):
+    """Children, theirs and so on."""
+    parents, found = _parents(), [pid]
+    for one in found:
+        found += [child for child, its in parents.items() if its == one]
+    return found[1:]
 
 
 def running(pid):

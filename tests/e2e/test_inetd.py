@@ -38,12 +38,6 @@ WORD = b"hello\r\n"
 HAS_FILTER = b"seccomp_init" in BINARY.read_bytes()  # not without libseccomp
 
 
-def descendants(pid):
-    """Children, theirs and so on; the zombies included."""
-    found = procfs.children(pid)
-    return found + [below for child in found for below in descendants(child)]
-
-
 def name_of(pid):
     """What it has executed, or None if it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -190,7 +184,7 @@ class SuperServer:
         return self
 
     def __exit__(self, *_):
-        for pid in [self.pid, *descendants(self.pid)]:
+        for pid in [self.pid, *procfs.descendants(self.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -206,12 +200,12 @@ class SuperServer:
 
     def all_echods(self):
         """The pids of all, of children and of those that nobody has reaped."""
-        return [pid for pid in descendants(self.pid) if name_of(pid) == self.name]
+        return [pid for pid in procfs.descendants(self.pid) if name_of(pid) == self.name]
 
     def echods(self):
         """Those that the super-server has started: of a socket, each has a child."""
         pids = self.all_echods()
-        return [pid for pid in pids if not any(pid in procfs.children(p) for p in pids)]
+        return [pid for pid in pids if procfs.parent(pid) not in pids]
 
     def wait_until_alone(self):
         wait_until(lambda: not self.all_echods(), "each echod to end")
