@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from marks import needs_root
 from waiting import DEADLINE
 
 SOCKET = "/dev/log"
@@ -14,7 +15,7 @@ SOCKET = "/dev/log"
 def needs_syslogd(test):
     """Decorate a test that makes a syslog daemon, or is sure that there is none."""
     for mark in (
-        pytest.mark.skipif(os.geteuid() != 0, reason=f"needs root, to make {SOCKET}"),
+        needs_root,
         pytest.mark.skipif(os.path.lexists(SOCKET), reason=f"{SOCKET} has an owner"),
         pytest.mark.xdist_group(SOCKET),  # there is one: not two tests at once
     ):

@@ -28,14 +28,13 @@ import packages
 import procfs
 from clients import KIB, MIB
 from echod import BINARY, LOOPBACK, environment, free_port, handing_over
+from marks import has_filter, needs_ipv6, needs_root
 from syslogd import needs_syslogd, syslogd
-from test_privilege import assert_harmless, needs_root, public_binary  # noqa: F401
+from test_privilege import assert_harmless, public_binary  # noqa: F401
 from waiting import DEADLINE, Lines, wait_until
 
 HOST = LOOPBACK[0]
 WORD = b"hello\r\n"
-
-HAS_FILTER = b"seccomp_init" in BINARY.read_bytes()  # not without libseccomp
 
 
 def name_of(pid):
@@ -310,7 +309,7 @@ def test_it_has_no_rights(behind, name):
         [_] = server.echods()
         for echod in server.all_echods():
             assert_harmless(echod)
-            if HAS_FILTER:
+            if has_filter:
                 assert procfs.status(echod)["Seccomp"] == "2"
 
 
@@ -500,7 +499,7 @@ def test_it_logs_why_it_ended(serve, end, why):
     assert echod.log.matching(f"^closed .*, {why}$")
 
 
-@pytest.mark.skipif("::1" not in LOOPBACK, reason="this host has no IPv6")
+@needs_ipv6
 def test_ipv4_on_a_socket_for_both(serve):
     """As systemd's and xinetd's are: the client has the address that it knows of."""
     client, echod = serve(lambda: tcp_pair("127.0.0.1", everywhere=True))
@@ -571,7 +570,7 @@ def test_root_becomes_another_user(one, serve, pair):
     assert set(status["Uid"].split()) == {"12345"}
     assert set(status["Gid"].split()) == {"12346"}
     assert status["Groups"] == ""
-    if HAS_FILTER:
+    if has_filter:
         assert status["Seccomp"] == "2"
 
 

@@ -8,8 +8,7 @@ import pytest
 
 import clients
 from echod import LOOPBACK, free_port
-
-needs_ipv6 = pytest.mark.skipif("::1" not in LOOPBACK, reason="needs IPv6")
+from marks import needs_ipv6
 
 
 def assert_serves(host, port):

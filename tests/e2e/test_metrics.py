@@ -17,12 +17,11 @@ import pytest
 import clients
 import packages
 import procfs
-from echod import BINARY, LOOPBACK, free_port
+from echod import LOOPBACK, free_port
+from marks import has_filter, needs_ipv4, needs_root
 from strace import injecting
 from test_status import ask as status_of
 from waiting import DEADLINE, Lines, wait_until
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 HOST = LOOPBACK[0]
 PROXY = "127.0.0.2"  # who has to send a header, where a test says so
@@ -246,7 +245,7 @@ def assert_closed(client):
         assert clients.receive_all(client) == b""
 
 
-@pytest.mark.skipif(HOST != "127.0.0.1", reason="needs IPv4")
+@needs_ipv4
 def test_refusals_are_counted_by_reason(watched, file):
     server = watched("--max-per-source=1", f"--proxy-protocol={PROXY}")
     with server.connect() as client, contextlib.ExitStack() as stack:
@@ -306,7 +305,7 @@ def ask(sock, data, port):
     assert sock.recv(64 * clients.KIB) == data
 
 
-@pytest.mark.skipif(HOST != "127.0.0.1", reason="needs IPv4")
+@needs_ipv4
 def test_datagrams_are_counted(watched, file):
     """Those that come back, their bytes, and those that get no answer."""
     server = watched("--udp")
@@ -325,7 +324,7 @@ def test_datagrams_are_counted(watched, file):
 
 
 @needs_root
-@pytest.mark.skipif(HOST != "127.0.0.1", reason="needs IPv4")
+@needs_ipv4
 def test_refused_datagrams_are_counted(watched, file):
     """From a port below 1024, and too many of one source."""
     server = watched("--udp", "--rate=1")
@@ -425,7 +424,7 @@ def test_children_are_counted_by_how_they_end(watched, file):
     wait_for(file, counts)
 
 
-@pytest.mark.skipif(HOST != "127.0.0.1", reason="needs IPv4")
+@needs_ipv4
 def test_a_header_that_does_not_come_is_counted(watched, file):
     server = watched(f"--proxy-protocol={PROXY}")
     with server.connect(source=PROXY) as client:
@@ -690,7 +689,7 @@ def test_the_writer_has_next_to_nothing(watched, file, directory, log):
             assert status[name] == parent[name]
         assert "0" not in status["Uid"].split()
         assert status["NoNewPrivs"] == "1"
-        if b"seccomp_init" in BINARY.read_bytes():
+        if has_filter:
             assert status["Seccomp"] == "2"
         assert [int(status[which], 16) for which in CAPABILITIES] == [0, 0, 0, 0]
         descriptors = procfs.descriptors(writer)

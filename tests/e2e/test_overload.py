@@ -6,11 +6,10 @@ import resource
 import subprocess
 import time
 
-import pytest
-
 import clients
 import procfs
 from echod import LOOPBACK
+from marks import needs_root
 from waiting import wait_until
 
 
@@ -70,7 +69,7 @@ def test_no_descriptor_is_left(server):
     assert len(server.log.matching("Too many open files")) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a user of its own")
+@needs_root
 def test_no_process_is_left(start):
     """Those that fit are served; of the others each gets its turn."""
 

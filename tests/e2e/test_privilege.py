@@ -8,8 +8,7 @@ import pytest
 import clients
 import procfs
 from echod import BINARY, LOOPBACK
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+from marks import needs_root
 
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 

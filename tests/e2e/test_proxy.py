@@ -20,7 +20,8 @@ import pytest
 import clients
 import procfs
 from clients import KIB, MIB
-from echod import LOOPBACK, handing_over
+from echod import handing_over
+from marks import needs_ipv4, needs_ipv6
 from network import network  # noqa: F401, a fixture
 from test_status import wait_for
 from waiting import DEADLINE, wait_until
@@ -28,7 +29,7 @@ from waiting import DEADLINE, wait_until
 PROXY = "127.0.0.1"  # who is trusted
 OTHER = "127.0.0.2"  # who is not
 
-pytestmark = pytest.mark.skipif(PROXY not in LOOPBACK, reason="needs IPv4")
+pytestmark = needs_ipv4
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL, PROXIED = 0x20, 0x21  # commands of version 2
@@ -435,7 +436,7 @@ def test_several_networks(start):
         assert not believed(server, PROXY, source), source
 
 
-@pytest.mark.skipif("::1" not in LOOPBACK, reason="needs IPv6")
+@needs_ipv6
 def test_networks_of_ipv6(start, network):  # noqa: F811
     hosts = ["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:2::ffff"]
     network(*(f"{host}/128" for host in hosts))
@@ -446,7 +447,7 @@ def test_networks_of_ipv6(start, network):  # noqa: F811
     assert not believed(server, PROXY)
 
 
-@pytest.mark.skipif("::1" not in LOOPBACK, reason="needs IPv6")
+@needs_ipv6
 @pytest.mark.parametrize(
     ("net", "all_v4", "v6"),
     [("0.0.0.0/0", True, False), ("::/0", False, True), ("::1", False, True)],
@@ -458,7 +459,7 @@ def test_everybody_of_a_family(start, net, all_v4, v6):
     assert believed(server, "::1") == v6
 
 
-@pytest.mark.skipif("::1" not in LOOPBACK, reason="needs IPv6")
+@needs_ipv6
 @pytest.mark.parametrize("net", ["127.0.0.0/30", "::ffff:127.0.0.0/126"])
 def test_a_socket_of_both_families(start, net):
     """Such as systemd hands over: whoever comes by IPv4 has an IPv4-mapped address."""

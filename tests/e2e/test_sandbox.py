@@ -10,12 +10,10 @@ import pytest
 
 import clients
 import procfs
-from echod import BINARY
+from marks import needs_filter
 from waiting import DEADLINE
 
-pytestmark = pytest.mark.skipif(
-    b"seccomp_init" not in BINARY.read_bytes(), reason="built without libseccomp"
-)
+pytestmark = needs_filter
 
 
 def test_the_filter_is_in_force(start):

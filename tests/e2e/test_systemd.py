@@ -20,6 +20,7 @@ import clients
 import procfs
 from clients import KIB, MIB
 from echod import LOOPBACK, WRAPPER, handing_over
+from marks import needs_root
 from strace import injecting
 from waiting import DEADLINE, wait_until
 
@@ -315,7 +316,7 @@ def test_a_stop_is_told_with_how_long_it_may_take(start, manager):
     assert last == "STATUS=stopping: clients have 100 s to finish"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to see descriptors")
+@needs_root
 def test_children_tell_nothing_and_have_nothing(start, manager):
     """Neither the notify socket nor the listening one is theirs."""
     with listening() as sock:

@@ -18,16 +18,13 @@ import pytest
 import clients
 import procfs
 from clients import KIB
-from echod import BINARY, LOOPBACK, free_port, handing_over, is_sanitized
+from echod import LOOPBACK, free_port, handing_over, is_sanitized
+from marks import has_filter, needs_filter, needs_ipv6, needs_root
 from network import network, new_host  # noqa: F401, fixtures
 from waiting import DEADLINE, wait_until
 
 LONGEST = {"127.0.0.1": 65507, "::1": 65527}  # what the length of IP leaves for data
 RATE = 100  # replies a second for a source that may have them by default
-
-needs_ipv6 = pytest.mark.skipif("::1" not in LOOPBACK, reason="needs IPv6")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-has_filter = b"seccomp_init" in BINARY.read_bytes()
 
 
 def socket_to(server, host=LOOPBACK[0], source=None, source_port=0):
@@ -626,7 +623,7 @@ def test_a_child_has_no_socket_of_udp(start):
 
 @needs_root
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's calls only")
-@pytest.mark.skipif(not has_filter, reason="built without libseccomp")
+@needs_filter
 def test_a_worker_that_does_what_it_should_not_is_killed(start):
     if shutil.which("gdb") is None:
         pytest.skip("needs Debian's package gdb")
