@@ -6,7 +6,6 @@ The hosts are network namespaces, HAProxy has the example's configuration; needs
 """
 
 import csv
-import os
 import subprocess
 import sys
 import time
@@ -15,9 +14,9 @@ from statistics import median
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "e2e"))
 
-from conftest import *  # noqa: E402,F403, its fixtures
-from network import new_host  # noqa: E402,F401
-from test_haproxy import BALANCER, EAST, SOURCES, site  # noqa: E402,F401
+from conftest import *  # noqa: E402,F403, its fixtures and its plugins
+from haproxy import BALANCER, EAST, SOURCES  # noqa: E402
+from proc import cpu  # noqa: E402
 
 ROUNDS = 5
 REQUEST = ["ECHO", "0123456789012345678901234567890123456789012"]  # as in measures.py
@@ -32,12 +31,6 @@ def redis_benchmark(host, clients, requests, keep):
     return float(next(csv.DictReader(out[out.find('"test"') :].splitlines()))["rps"])
 
 
-def cpu(pid):
-    """Seconds of a process and the children that it has reaped."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
 def bulk(host):
     """MiB per second there and back."""
     start = time.monotonic()
@@ -46,7 +39,7 @@ def bulk(host):
     return BULK / (time.monotonic() - start)
 
 
-def test_what_a_hop_costs(site):  # noqa: F811
+def test_what_a_hop_costs(site):
     east, _ = (site.start(name, "--quiet") for name in ("east", "west"))
     visitors, host = site.hosts["clients"], site.hosts["east"]
     visitors.plug(host)  # past the balancer

@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,6 +14,9 @@ import pytest
 import procfs
 from echod import BINARY, LOOPBACK, Echod, environment, free_port
 from waiting import DEADLINE, wait_until
+
+pytest_plugins = ["descriptors", "haproxy", "network"]  # which have fixtures, too
+pytest.register_assert_rewrite("haproxy")  # whoever imports it first
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 
@@ -104,6 +107,15 @@ def run(directory):
 
 
 @pytest.fixture
+def public_binary(directory):
+    """echod where any user may execute it."""
+    copy = directory / "echod"
+    shutil.copy(BINARY, copy)
+    copy.chmod(0o755)
+    return copy
+
+
+@pytest.fixture
 def port():
     return free_port()
 
@@ -129,9 +141,7 @@ def background(run, pidfile, port):
 
 
 @pytest.fixture
-def plenty_of_descriptors():
-    """Room for the sockets of many clients."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+def stay():
+    """stay(client) keeps it connected until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context

@@ -30,7 +30,7 @@ from clients import KIB, MIB
 from echod import BINARY, LOOPBACK, environment, free_port, handing_over
 from marks import has_filter, needs_ipv6, needs_root
 from syslogd import needs_syslogd, syslogd
-from test_privilege import assert_harmless, public_binary  # noqa: F401
+from test_privilege import assert_harmless
 from waiting import DEADLINE, Lines, wait_until
 
 HOST = LOOPBACK[0]
@@ -315,7 +315,7 @@ def test_it_has_no_rights(behind, name):
 
 @needs_root
 @those(lambda kind: kind.package in packages.UNPACKED)
-def test_the_super_server_gives_up_root(behind, name, public_binary):  # noqa: F811
+def test_the_super_server_gives_up_root(behind, name, public_binary):
     """For an echod that does not need to; what it cannot change is no obstacle."""
     server = behind(name, "--verbose", binary=public_binary, user="nobody")
     with server.connect() as client:

@@ -10,11 +10,6 @@ import clients
 import procfs
 
 
-@pytest.fixture
-def pidfile(directory):
-    return directory / "echod.pid"
-
-
 def test_it_has_the_pid_while_echod_runs(start, pidfile):
     """Afterwards it is empty: echod can remove nothing, but no stale pid remains."""
     server = start(f"--pidfile={pidfile}")

@@ -1,13 +1,12 @@
 """Whoever starts it, echod serves without any right that could be abused."""
 
 import os
-import shutil
 
 import pytest
 
 import clients
 import procfs
-from echod import BINARY, LOOPBACK
+from echod import LOOPBACK
 from marks import needs_root
 
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
@@ -56,15 +55,6 @@ def test_root_becomes_another_user(start, options, uid, gid):
         assert uid is None or uids == {str(uid)}
         assert gid is None or gids == {str(gid)}
         assert status["Groups"] == ""
-
-
-@pytest.fixture
-def public_binary(directory):
-    """echod where any user may execute it."""
-    copy = directory / "echod"
-    shutil.copy(BINARY, copy)
-    copy.chmod(0o755)
-    return copy
 
 
 @needs_root

@@ -22,7 +22,6 @@ import procfs
 from clients import KIB, MIB
 from echod import handing_over
 from marks import needs_ipv4, needs_ipv6
-from network import network  # noqa: F401, a fixture
 from test_status import wait_for
 from waiting import DEADLINE, wait_until
 
@@ -175,13 +174,6 @@ TOO_LONG = {
 def behind(start):
     """Start an echod behind PROXY: behind(*options)."""
     return lambda *options, **how: start(f"--proxy-protocol={PROXY}", *options, **how)
-
-
-@pytest.fixture
-def stay():
-    """stay(client) keeps it connected until the test ends."""
-    with contextlib.ExitStack() as stack:
-        yield stack.enter_context
 
 
 def introduced(server, head, **how):
@@ -437,7 +429,7 @@ def test_several_networks(start):
 
 
 @needs_ipv6
-def test_networks_of_ipv6(start, network):  # noqa: F811
+def test_networks_of_ipv6(start, network):
     hosts = ["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:2::ffff"]
     network(*(f"{host}/128" for host in hosts))
     nets = ["2001:db8:0:1::/64", "2001:db8:0:2::1"]

@@ -1,11 +1,6 @@
 """--max-per-source, --rate and --ipv6-prefix."""
 
-import contextlib
-
-import pytest
-
 import clients
-from network import network  # noqa: F401, a fixture
 from waiting import wait_until
 
 
@@ -20,13 +15,6 @@ def served(client):
 def can_come(server, host, source):
     with server.connect(host, source=source) as client:
         return served(client)
-
-
-@pytest.fixture
-def stay(request):
-    """stay(client) keeps it connected until the test ends."""
-    with contextlib.ExitStack() as stack:
-        yield stack.enter_context
 
 
 def test_a_source_has_its_share(start, stay):
@@ -45,7 +33,7 @@ def test_a_source_has_its_share(start, stay):
     assert served(two)
 
 
-def test_a_network_of_ipv6_is_a_source(start, stay, network):  # noqa: F811
+def test_a_network_of_ipv6_is_a_source(start, stay, network):
     """Its /64, if not said otherwise: nobody gets more by changing the address."""
     network("2001:db8:0:1::1/128", "2001:db8:0:1::2/128", "2001:db8:0:2::1/128")
     server = start("--max-per-source=1")
@@ -55,7 +43,7 @@ def test_a_network_of_ipv6_is_a_source(start, stay, network):  # noqa: F811
     server.wait_log(r"^refused \[2001:db8:0:1::2\]:\d+: 1 .* 2001:db8:0:1::/64 already$")
 
 
-def test_how_much_of_an_address_is_its_source(start, stay, network):  # noqa: F811
+def test_how_much_of_an_address_is_its_source(start, stay, network):
     network("2001:db8:0:1::1/128", "2001:db8:0:1::2/128", "2001:db8:0:2::1/128")
     for prefix, same, other in (
         (128, "2001:db8:0:1::1", "2001:db8:0:1::2"),

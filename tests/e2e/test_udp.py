@@ -20,7 +20,6 @@ import procfs
 from clients import KIB
 from echod import LOOPBACK, free_port, handing_over, is_sanitized
 from marks import has_filter, needs_filter, needs_ipv6, needs_root
-from network import network, new_host  # noqa: F401, fixtures
 from waiting import DEADLINE, wait_until
 
 LONGEST = {"127.0.0.1": 65507, "::1": 65527}  # what the length of IP leaves for data
@@ -118,7 +117,7 @@ def test_many_at_once_come_back_each_to_its_own(start):
 
 @pytest.mark.parametrize("mtu", [1300, 1500, 9000])
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
-def test_many_of_one_size_come_back(start, network, host, mtu):  # noqa: F811
+def test_many_of_one_size_come_back(start, network, host, mtu):
     """However they are sent: those that fit into a packet of the way back, or do not."""
     network("192.0.2.1/32", "2001:db8::1/128")
     subprocess.run(["ip", "link", "set", "lo", "mtu", str(mtu)], check=True)
@@ -235,7 +234,7 @@ def test_the_reply_comes_from_where_was_asked(start, host):
     assert ask(server, b"hello", host) == b"hello"
 
 
-def test_the_reply_comes_from_where_was_asked_ipv6(start, network):  # noqa: F811
+def test_the_reply_comes_from_where_was_asked_ipv6(start, network):
     network("2001:db8::1/128", "2001:db8::2/128", "192.0.2.1/32")
     server = start("--udp", listen=[])
     for host in ("2001:db8::1", "2001:db8::2", "::1", "192.0.2.1"):
@@ -243,7 +242,7 @@ def test_the_reply_comes_from_where_was_asked_ipv6(start, network):  # noqa: F81
             assert ask(server, b"hello", host, source) == b"hello"
 
 
-def test_a_link_local_address(start, new_host):  # noqa: F811
+def test_a_link_local_address(start, new_host):
     """It is on two cables: the reply goes out where the request came from."""
     here, east, west = (new_host(name) for name in ("here", "east", "west"))
     for other in (east, west):
@@ -347,7 +346,7 @@ def assert_unanswered(sock, server, refused=1):
 
 
 @pytest.mark.parametrize("service", [1, 7, 19, 53, 1023])
-def test_ports_of_services_are_not_answered(start, network, service):  # noqa: F811
+def test_ports_of_services_are_not_answered(start, network, service):
     """They might be an echo's, or answer whatever comes; CVE-1999-0103."""
     server = start("--udp", listen=["127.0.0.1"])
     with socket_to(server, source="127.0.0.2", source_port=service) as sock:
@@ -356,7 +355,7 @@ def test_ports_of_services_are_not_answered(start, network, service):  # noqa: F
     server.wait_log(rf"^refused datagram from 127\.0\.0\.2:{service}: ")
 
 
-def test_the_first_port_that_is_answered(start, network):  # noqa: F811
+def test_the_first_port_that_is_answered(start, network):
     server = start("--udp", listen=["127.0.0.1"])
     assert ask(server, b"x", "127.0.0.1", "127.0.0.2", 1024) == b"x"
 
@@ -379,7 +378,7 @@ def test_each_of_its_ports_is_its_own(start):
 
 
 @pytest.mark.parametrize("source", ["127.0.0.2", "224.0.0.1", "239.1.2.3", "255.255.255.255"])
-def test_sources_that_nobody_is_are_not_answered(start, network, source):  # noqa: F811
+def test_sources_that_nobody_is_are_not_answered(start, network, source):
     """Groups, and a port that nobody has; an answer would leave this host."""
     source_port = 0 if source.startswith("127.") else 4711
     server = start("--udp", listen=["127.0.0.1"])
@@ -416,7 +415,7 @@ def test_what_goes_round_between_two_ports_ends(start):
     assert counted(two) == before[1]
 
 
-def test_broadcasts_are_not_answered(start, new_host):  # noqa: F811
+def test_broadcasts_are_not_answered(start, new_host):
     here, there = new_host("here"), new_host("there")
     here.plug(there)
     here.add("there", "192.0.2.1/24")
@@ -455,7 +454,7 @@ def join(host, interface):
     [("192.0.2.1", ("224.0.0.1", "233.252.0.1")), ("2001:db8::1", ("ff02::1", "ff05::4711"))],
     ids=["ipv4", "ipv6"],
 )
-def test_multicasts_are_not_answered(start, new_host, host, groups):  # noqa: F811
+def test_multicasts_are_not_answered(start, new_host, host, groups):
     """Of the group that all are in, and of one that a socket of another has joined."""
     here, there = new_host("here"), new_host("there")
     here.plug(there)
@@ -522,7 +521,7 @@ def test_clients_of_tcp_have_a_rate_of_their_own(start):
             assert clients.exchange(client, b"x") == b"x"
 
 
-def test_a_network_of_ipv6_is_a_source(start, network):  # noqa: F811
+def test_a_network_of_ipv6_is_a_source(start, network):
     """As for TCP: nobody gets more by changing the address."""
     network("2001:db8:0:1::1/128", "2001:db8:0:1::2/128", "2001:db8:0:2::1/128")
     server = start("--udp", "--rate=1", listen=["::1"])
@@ -556,7 +555,7 @@ def test_refusals_do_not_flood_the_log(start):
     assert len(server.log.matching("^refused")) < 30
 
 
-def test_many_sources_need_no_more_memory(start, network):  # noqa: F811
+def test_many_sources_need_no_more_memory(start, network):
     """Those of forged datagrams, 4096 of which are remembered."""
     network("192.0.2.1/32")
     # The answers stay here.
@@ -781,7 +780,7 @@ def test_who_is_gone_does_not_matter(start):
     wait_for_count(server, 51, 0)
 
 
-def test_a_reply_that_cannot_be_sent_does_not_hold_others(start, network):  # noqa: F811
+def test_a_reply_that_cannot_be_sent_does_not_hold_others(start, network):
     """There is no way back to the forged ones."""
     server = start("--udp", listen=["127.0.0.1"])
     with socket_to(server) as sock:

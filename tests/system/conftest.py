@@ -13,6 +13,8 @@ import base
 import container
 from service import DEFAULTS, TIDY, Journal, Service
 
+pytest_plugins = ["descriptors"]  # of tests/e2e
+
 
 def find_package():
     """$ECHOD_DEB, or what was built last in $ECHOD_PACKAGE_DIRECTORY."""

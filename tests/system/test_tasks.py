@@ -1,7 +1,6 @@
 """TasksMax=: how many clients' processes the unit may have."""
 
 import contextlib
-import resource
 
 import pytest
 
@@ -21,15 +20,6 @@ def limited(service):
         pytest.skip("needs the pids controller, which this host does not give away")
     service.stop()
     return service
-
-
-@pytest.fixture
-def plenty_of_descriptors():
-    """Room for the sockets of many clients."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @contextlib.contextmanager
