@@ -1,5 +1,6 @@
 """What the tests do as clients."""
 
+import contextlib
 import select
 import socket
 import struct
@@ -55,6 +56,21 @@ def exchange(sock, data):
     """Send a little, and return as much as comes back."""
     sock.sendall(data)
     return receive(sock, len(data))
+
+
+def served(sock, data=b"x"):
+    """Whether what it sends comes back, or the connection is closed instead."""
+    try:
+        return exchange(sock, data) == data
+    except (ConnectionResetError, BrokenPipeError):
+        return False
+
+
+def assert_closed(sock):
+    """The end of the connection, whatever it is like: nothing comes before it."""
+    with contextlib.suppress(ConnectionResetError):  # of what nobody read
+        data = receive_all(sock)
+        assert data == b"", data
 
 
 def transfer(sock, pieces, at_once=64 * KIB):

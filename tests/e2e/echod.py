@@ -40,6 +40,15 @@ def free_port():
             return port
 
 
+STATUS = (
+    r"^status: up \d+ s, (?P<active>\d+) active, (?P<accepted>\d+) accepted, "
+    r"(?P<refused>\d+) refused \((?P<many>\d+) over --max-per-source, "
+    r"(?P<fast>\d+) over --rate, (?P<header>\d+) for their PROXY header\), "
+    r"(?P<lost>\d+) lost, (?P<bytes>\d+) bytes, (?P<backoffs>\d+) backoffs, "
+    r"(?P<datagrams>\d+) datagrams, (?P<strays>\d+) datagrams refused$"
+)
+
+
 def is_sanitized():
     return b"__asan_init" in BINARY.read_bytes()
 
@@ -139,6 +148,21 @@ class Echod:
 
     def wait_log(self, pattern, count=1):
         return self.log.wait(pattern, count)
+
+    def status(self):
+        """What one more status line says: a dict of numbers."""
+        count = len(self.log.matching("^status: "))
+        self.kill(signal.SIGUSR1)
+        line = self.wait_log(STATUS, count + 1)
+        return {name: int(number) for name, number in line.groupdict().items()}
+
+    def wait_status(self, **expected):
+        """Wait until a status line says so; what is not named must be 0."""
+
+        def right():
+            return all(n == expected.get(name, 0) for name, n in self.status().items())
+
+        wait_until(right, f"the status {expected}")
 
     def child_of(self, sock):
         """Wait until the client is announced, and return its child's pid."""

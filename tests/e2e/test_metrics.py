@@ -20,7 +20,6 @@ import procfs
 from echod import LOOPBACK, free_port
 from marks import has_filter, needs_ipv4, needs_root
 from strace import injecting
-from test_status import ask as status_of
 from waiting import DEADLINE, Lines, wait_until
 
 HOST = LOOPBACK[0]
@@ -239,12 +238,6 @@ def test_it_is_the_status_line(watched, file):
         )
 
 
-def assert_closed(client):
-    """It was not served."""
-    with contextlib.suppress(ConnectionResetError):
-        assert clients.receive_all(client) == b""
-
-
 @needs_ipv4
 def test_refusals_are_counted_by_reason(watched, file):
     server = watched("--max-per-source=1", f"--proxy-protocol={PROXY}")
@@ -252,11 +245,11 @@ def test_refusals_are_counted_by_reason(watched, file):
         assert clients.exchange(client, b"x") == b"x"
         for _ in range(3):
             with server.connect() as other:
-                assert_closed(other)
+                clients.assert_closed(other)
         for head in b"GET / HTTP/1.0\r\n\r\n", b"PROXY UNKNOWN " + bytes(93):
             with server.connect(source=PROXY) as other:
                 other.sendall(head)
-                assert_closed(other)
+                clients.assert_closed(other)
         first, second = (
             stack.enter_context(server.connect(source=PROXY)) for _ in range(2)
         )
@@ -264,7 +257,7 @@ def test_refusals_are_counted_by_reason(watched, file):
         assert clients.receive(first, 1) == b"x"
         server.wait_log(r"^connected with 192\.0\.2\.7:50312 ")
         second.sendall(HEADER)
-        assert_closed(second)
+        clients.assert_closed(second)
         wait_for(
             file,
             {
@@ -404,10 +397,10 @@ def test_children_are_counted_by_how_they_end(watched, file):
     for number, reason in (signal.SIGTERM, "drained"), (signal.SIGKILL, "killed"):
         client, child = come(server)
         echoed = counts[of_bytes("tcp")] + 1  # it has its byte just before that counts
-        wait_until(lambda: status_of(server)["bytes"] == echoed, "its byte to count")
+        wait_until(lambda: server.status()["bytes"] == echoed, "its byte to count")
         with client:
             os.kill(child, number)
-            assert_closed(client)
+            clients.assert_closed(client)
         expect(reason)
 
     client, _ = come(server)
@@ -419,7 +412,7 @@ def test_children_are_counted_by_how_they_end(watched, file):
         client, child = come(server)
         with client, injecting(child, "read", f"error={error}:when=1"):
             # To attach interrupts the read that waits: it is made anew.
-            assert_closed(client)
+            clients.assert_closed(client)
         expect(reason)
     wait_for(file, counts)
 
@@ -429,7 +422,7 @@ def test_a_header_that_does_not_come_is_counted(watched, file):
     server = watched(f"--proxy-protocol={PROXY}")
     with server.connect(source=PROXY) as client:
         wait_for(file, {"echod_connections_total": 1, "echod_clients": 1})
-        assert_closed(client)
+        clients.assert_closed(client)
     wait_for(
         file,
         {

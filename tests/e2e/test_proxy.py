@@ -22,7 +22,6 @@ import procfs
 from clients import KIB, MIB
 from echod import handing_over
 from marks import needs_ipv4, needs_ipv6
-from test_status import wait_for
 from waiting import DEADLINE, wait_until
 
 PROXY = "127.0.0.1"  # who is trusted
@@ -183,20 +182,6 @@ def introduced(server, head, **how):
     return client
 
 
-def served(client, data=b"x"):
-    """Whether what it sends comes back, or the connection is closed instead."""
-    try:
-        return clients.exchange(client, data) == data
-    except (ConnectionResetError, BrokenPipeError):
-        return False
-
-
-def wait_for_its_end(client):
-    """The end of the connection, whatever it is like: nothing comes before it."""
-    with contextlib.suppress(ConnectionResetError):  # of what nobody read
-        assert clients.receive_all(client) == b""
-
-
 def unread(client):
     """How much of what it sent is not yet read; see proc_net_tcp in the kernel."""
     host, port = client.getsockname()
@@ -237,7 +222,7 @@ def test_who_the_client_is(behind, head, name, how):
     size = 5 + len(head)
     what = rf"{size} bytes in \d+\.\d s, end of file"
     server.wait_log(rf"^closed {peer} \(pid {child}\): {what}$")
-    wait_for(server, accepted=1, bytes=size)
+    server.wait_status(accepted=1, bytes=size)
     if name:
         assert not server.log.matching(PROXY.replace(".", r"\.") + r":\d+ \(pid")
 
@@ -250,7 +235,7 @@ def test_megabytes_behind_a_header(behind, head):
         clients.assert_same(clients.transfer(client, [head + data]), data)
     peer = re.escape(NAME4)
     server.wait_log(rf"^closed {peer} .*: {len(data)} bytes in .*, end of file$")
-    wait_for(server, accepted=1, bytes=len(data))
+    server.wait_status(accepted=1, bytes=len(data))
 
 
 def test_a_header_and_no_more(behind):
@@ -265,7 +250,7 @@ def assert_counted(server, client, reason):
     """The end of a session without a good header has its line, a warning."""
     peer = re.escape(clients.name(client))
     server.wait_log(rf"^echod: closed {peer} \(pid \d+\): 0 bytes in .* s, {reason}$")
-    wait_for(server, accepted=1, refused=1, header=1)
+    server.wait_status(accepted=1, refused=1, header=1)
 
 
 @pytest.mark.parametrize("head", WRONG.values(), ids=WRONG)
@@ -273,7 +258,7 @@ def test_a_wrong_header(behind, head):
     """It is the end of it, at once: not a byte comes back."""
     server = behind()
     with introduced(server, head) as client:
-        wait_for_its_end(client)
+        clients.assert_closed(client)
         assert_counted(server, client, "a wrong PROXY header")
 
 
@@ -281,7 +266,7 @@ def test_a_wrong_header(behind, head):
 def test_a_header_that_is_too_long(behind, head):
     server = behind()
     with introduced(server, head) as client:
-        wait_for_its_end(client)
+        clients.assert_closed(client)
         assert_counted(server, client, "a PROXY header that is too long")
 
 
@@ -290,7 +275,7 @@ def test_a_header_that_is_cut_short(behind, head):
     server = behind()
     with introduced(server, head) as client:
         client.shutdown(socket.SHUT_WR)
-        wait_for_its_end(client)
+        clients.assert_closed(client)
         assert_counted(server, client, "a wrong PROXY header")
 
 
@@ -318,7 +303,7 @@ def keep_sending(client, data):
             client.sendall(data[at : at + 1])
             if clients.readable(client, seconds=0.3):
                 break
-        wait_for_its_end(client)
+        clients.assert_closed(client)
 
 
 def keep_poking(client, child):
@@ -331,7 +316,7 @@ def keep_poking(client, child):
         return clients.readable(client)
 
     wait_until(poke, "the connection to end")
-    wait_for_its_end(client)
+    clients.assert_closed(client)
 
 
 def test_a_header_that_does_not_come_in_time(behind, stay):
@@ -347,8 +332,8 @@ def test_a_header_that_does_not_come_in_time(behind, stay):
     child = {client: server.child_named(client) for client in waiting}
     with introduced(server, line()) as client, ThreadPoolExecutor(6) as pool:
         ends = [
-            pool.submit(wait_for_its_end, silent),
-            pool.submit(wait_for_its_end, half),
+            pool.submit(clients.assert_closed, silent),
+            pool.submit(clients.assert_closed, half),
             pool.submit(keep_sending, slow, line("255.255.255.255", 65535)),
             pool.submit(keep_sending, slow2, checked(tlv(NOOP, bytes(100)))),
             pool.submit(keep_poking, poked, child[poked]),
@@ -497,27 +482,27 @@ def test_a_client_has_its_share(behind, stay, source):
     server.wait_log(
         rf"^refused {re.escape(host)}:1003: 2 clients from {re.escape(known)} already$"
     )
-    assert all(served(client) for client in [direct, one, two, *others])
+    assert all(clients.served(client) for client in [direct, one, two, *others])
     server.wait_for_children(8)
-    wait_for(server, active=8, accepted=9, refused=1, many=1, bytes=8)
+    server.wait_status(active=8, accepted=9, refused=1, many=1, bytes=8)
     assert not server.log.matching(rf"^closed {re.escape(host)}:1003 ")
     one.close()
     ports = iter(range(2000, 3000))
     wait_until(lambda: come(source, host, next(ports)), "its turn")
-    assert served(two)
+    assert clients.served(two)
 
 
 def test_its_share_is_one_whichever_way_it_comes(behind, stay):
     """Directly, by version 1 or by version 2."""
     server = behind("--max-per-source=2")
-    assert served(stay(server.connect(PROXY, source=OTHER)))
+    assert clients.served(stay(server.connect(PROXY, source=OTHER)))
     second = stay(introduced(server, header(addresses(OTHER))))
     assert admitted(server, second, f"{OTHER}:50312")
     with server.connect(PROXY, source=OTHER) as client:
-        assert not served(client)
+        assert not clients.served(client)
     with introduced(server, line(OTHER, 1003)) as client:
         assert not admitted(server, client, f"{OTHER}:1003")
-    wait_for(server, active=2, accepted=3, refused=2, many=2, bytes=1)
+    server.wait_status(active=2, accepted=3, refused=2, many=2, bytes=1)
 
 
 def test_a_refused_client_is_not_announced(behind, stay):
@@ -530,9 +515,9 @@ def test_a_refused_client_is_not_announced(behind, stay):
         client.sendall(line(V4, 1000 + number))
         time.sleep(0.01)  # so that some come just before they would be announced
     for client in late:
-        wait_for_its_end(client)
+        clients.assert_closed(client)
     server.wait_for_children(1)
-    wait_for(server, active=1, accepted=21, refused=20, many=20)
+    server.wait_status(active=1, accepted=21, refused=20, many=20)
     assert len(server.log.matching("^connected with ")) == 1, server.log.lines
 
 
@@ -548,7 +533,7 @@ def test_nobody_is_served_who_is_then_refused(behind):
     server.wait_for_children(0)
     refused = 100 - answered
     assert refused > 50
-    wait_for(server, accepted=100, refused=refused, fast=refused, bytes=answered)
+    server.wait_status(accepted=100, refused=refused, fast=refused, bytes=answered)
 
 
 def test_who_it_seemed_to_be_is_not_limited(behind, stay):
@@ -556,8 +541,8 @@ def test_who_it_seemed_to_be_is_not_limited(behind, stay):
     server = behind("--max-per-source=1", "--rate=1")
     for _ in range(5):
         stay(server.connect(PROXY))
-        assert served(stay(introduced(server, GOOD["LOCAL"][0])))
-    wait_for(server, active=10, accepted=10, bytes=5)
+        assert clients.served(stay(introduced(server, GOOD["LOCAL"][0])))
+    server.wait_status(active=10, accepted=10, bytes=5)
 
 
 def test_a_client_may_come_so_often(behind, stay):
@@ -600,7 +585,7 @@ def test_a_stop_while_it_waits_for_the_header(behind, waits):
         server.wait_for_children(1)
         wait_until(lambda: unread(client) == 0, "the header to be read")
         assert server.stop() == 0
-        wait_for_its_end(client)
+        clients.assert_closed(client)
     assert not server.log.matching("wrong|no PROXY header|killed")
 
 
@@ -694,4 +679,4 @@ def test_a_thousand_headers_at_random(behind):
     assert not server.log.matching("killed|exit status|system call")
     ended = len(server.log.matching(", a wrong PROXY header$|that is too long$"))
     echoed = sum(len(back) for back in received if back)
-    wait_for(server, accepted=1000, refused=ended, header=ended, bytes=echoed)
+    server.wait_status(accepted=1000, refused=ended, header=ended, bytes=echoed)

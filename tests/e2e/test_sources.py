@@ -4,17 +4,9 @@ import clients
 from waiting import wait_until
 
 
-def served(client):
-    """Whether a client is served, or its connection was closed at once."""
-    try:
-        return clients.exchange(client, b"x") == b"x"
-    except (ConnectionResetError, BrokenPipeError):
-        return False
-
-
 def can_come(server, host, source):
     with server.connect(host, source=source) as client:
-        return served(client)
+        return clients.served(client)
 
 
 def test_a_source_has_its_share(start, stay):
@@ -22,7 +14,7 @@ def test_a_source_has_its_share(start, stay):
     server = start("--max-per-source=2")
     one = stay(server.connect(source="127.0.0.2"))
     two = stay(server.connect(source="127.0.0.2"))
-    assert served(one) and served(two)
+    assert clients.served(one) and clients.served(two)
     assert not can_come(server, "127.0.0.1", "127.0.0.2")
     assert can_come(server, "127.0.0.1", "127.0.0.3")
     server.wait_log(
@@ -30,14 +22,14 @@ def test_a_source_has_its_share(start, stay):
     )
     one.close()
     wait_until(lambda: can_come(server, "127.0.0.1", "127.0.0.2"), "its turn")
-    assert served(two)
+    assert clients.served(two)
 
 
 def test_a_network_of_ipv6_is_a_source(start, stay, network):
     """Its /64, if not said otherwise: nobody gets more by changing the address."""
     network("2001:db8:0:1::1/128", "2001:db8:0:1::2/128", "2001:db8:0:2::1/128")
     server = start("--max-per-source=1")
-    assert served(stay(server.connect("::1", source="2001:db8:0:1::1")))
+    assert clients.served(stay(server.connect("::1", source="2001:db8:0:1::1")))
     assert not can_come(server, "::1", "2001:db8:0:1::2")
     assert can_come(server, "::1", "2001:db8:0:2::1")
     server.wait_log(r"^refused \[2001:db8:0:1::2\]:\d+: 1 .* 2001:db8:0:1::/64 already$")
@@ -50,7 +42,7 @@ def test_how_much_of_an_address_is_its_source(start, stay, network):
         (48, "2001:db8:0:2::1", "::1"),
     ):
         server = start("--max-per-source=1", f"--ipv6-prefix={prefix}")
-        assert served(stay(server.connect("::1", source="2001:db8:0:1::1")))
+        assert clients.served(stay(server.connect("::1", source="2001:db8:0:1::1")))
         assert not can_come(server, "::1", same)
         assert can_come(server, "::1", other)
 
@@ -69,7 +61,7 @@ def test_refusals_do_not_flood_the_log(start):
     """The first has its line, then a line per second counts the others."""
     server = start("--max-per-source=1")
     with server.connect() as first:
-        assert served(first)
+        assert clients.served(first)
         for _ in range(200):
             assert not can_come(server, "127.0.0.1", "127.0.0.1")
         server.wait_log("^refused 127.*already$")
@@ -87,7 +79,7 @@ def test_refusals_do_not_flood_the_log(start):
 def test_refusals_are_told_before_it_stops(start):
     server = start("--max-per-source=1")
     with server.connect() as first:
-        assert served(first)
+        assert clients.served(first)
         for _ in range(5):
             assert not can_come(server, "127.0.0.1", "127.0.0.1")
     assert server.stop() == 0

@@ -37,19 +37,6 @@ def ask(server, data, *where):
         return clients.exchange_datagram(sock, data)
 
 
-def counted(server):
-    """How many datagrams were sent back, and how many refused."""
-    count = len(server.log.matching("^status: "))
-    server.kill(signal.SIGUSR1)
-    line = server.wait_log(r"^status: .*, (\d+) datagrams, (\d+) datagrams refused$", count + 1)
-    return int(line[1]), int(line[2])
-
-
-def wait_for_count(server, *expected):
-    """The worker tells the parent at most once a second."""
-    wait_until(lambda: counted(server) == expected, f"the count {expected}")
-
-
 def worker_of(server, other_than=None):
     """The pid of the worker, once there is one, or another."""
 
@@ -97,7 +84,7 @@ def test_datagrams_of_all_sizes_come_back(start, host):
             data = random.randbytes(size)
             clients.assert_same(clients.exchange_datagram(sock, data), data)
         assert not clients.readable(sock)
-    wait_for_count(server, 9, 0)
+    server.wait_status(datagrams=9)
 
 
 def test_many_at_once_come_back_each_to_its_own(start):
@@ -132,7 +119,7 @@ def test_many_of_one_size_come_back(start, network, host, mtu):
             for number, data in enumerate(sent):
                 clients.assert_same((one if number % 3 else other).recv(64 * KIB), data)
             assert not clients.readable(one) and not clients.readable(other)
-    wait_for_count(server, 9 * len(sizes), 0)
+    server.wait_status(datagrams=9 * len(sizes))
 
 
 @pytest.mark.skipif(shutil.which("nc") is None, reason="needs netcat-openbsd")
@@ -282,7 +269,7 @@ def test_one_for_both_families(start, port):
         assert ask(server, b"hello", host) == b"hello"
     with pytest.raises(ConnectionRefusedError):
         server.connect()
-    wait_for_count(server, 3, 0)
+    server.wait_status(datagrams=3)
 
 
 @needs_ipv6
@@ -342,7 +329,7 @@ def assert_unanswered(sock, server, refused=1):
     with socket_to(server, source="127.0.0.9") as marker:
         assert clients.exchange_datagram(marker, b"marker") == b"marker"
     assert not clients.readable(sock)
-    wait_for_count(server, 1, refused)
+    server.wait_status(datagrams=1, strays=refused)
 
 
 @pytest.mark.parametrize("service", [1, 7, 19, 53, 1023])
@@ -394,8 +381,8 @@ def test_two_echods_do_not_answer_each_other(start, port):
     one = start("--udp", listen=["127.0.0.1"], port=port)
     two = start("--udp", listen=["127.0.0.2"], port=port)
     forge("127.0.0.1", port, "127.0.0.2", port)
-    wait_for_count(two, 0, 1)
-    assert counted(one) == (0, 0)
+    two.wait_status(strays=1)
+    assert set(one.status().values()) == {0}
 
 
 @needs_root
@@ -407,12 +394,13 @@ def test_what_goes_round_between_two_ports_ends(start):
     pattern = r"^refused datagram from .*: more than 100 a second from "
     wait_until(lambda: one.log.matching(pattern) + two.log.matching(pattern), "an end")
     # What had arrived there is told at most a second later.
-    wait_until(lambda: counted(one)[0] >= RATE and counted(two)[0] >= RATE, "the counts")
-    before = counted(one), counted(two)
+    for each in one, two:
+        wait_until(lambda: each.status()["datagrams"] >= RATE, "the counts")
+    before, same = one.status(), two.status()
     with socket_to(one, source="127.0.0.3") as sock:
         assert clients.exchange_datagram(sock, b"x") == b"x"
-    wait_for_count(one, before[0][0] + 1, before[0][1])
-    assert counted(two) == before[1]
+    one.wait_status(**before | {"datagrams": before["datagrams"] + 1})
+    assert two.status() == same
 
 
 def test_broadcasts_are_not_answered(start, new_host):
@@ -431,7 +419,7 @@ def test_broadcasts_are_not_answered(start, new_host):
         sock.sendto(b"to one", ("192.0.2.1", server.port))
         assert sock.recvfrom(KIB) == (b"to one", ("192.0.2.1", server.port))
         assert not clients.readable(sock)
-    wait_for_count(server, 1, 2)
+    server.wait_status(datagrams=1, strays=2)
     server.wait_log(r"^refused datagram from 192\.0\.2\.2:\d+: ")
 
 
@@ -470,7 +458,7 @@ def test_multicasts_are_not_answered(start, new_host, host, groups):
                     all_of_them.sendto(b"to all", (group, server.port))
                 assert clients.exchange_datagram(one, b"to one") == b"to one"
                 assert not clients.readable(all_of_them)
-        wait_for_count(server, 1, 2)
+        server.wait_status(datagrams=1, strays=2)
 
 
 #
@@ -544,8 +532,12 @@ def test_refusals_do_not_flood_the_log(start):
     with socket_to(server) as sock:
         for _ in range(500):
             sock.send(b"x")
-        wait_until(lambda: sum(counted(server)) == 500, "all to be counted")
-        _, refused = counted(server)
+
+        def count():
+            status = server.status()
+            return status["datagrams"] + status["strays"] == 500 and status["strays"]
+
+        refused = wait_until(count, "all to be counted")
 
     def told():
         lines = server.log.matching(r"^refused (\d+) more datagrams in the meantime$")
@@ -578,7 +570,7 @@ def test_many_sources_need_no_more_memory(start, network):
     memory = procfs.memory(worker)
     come(range(5_000, 20_000))
     assert is_sanitized() or procfs.memory(worker) <= memory + 64
-    wait_for_count(server, 25_349, 0)
+    server.wait_status(datagrams=25_349)
     assert worker_of(server) == worker
 
 
@@ -706,14 +698,13 @@ def test_a_second_term_waits_for_nobody(start):
 def test_datagrams_are_counted(start):
     """Beside the clients, and those that are refused apart."""
     server = start("--udp", listen=["127.0.0.1"])
-    assert counted(server) == (0, 0)
+    assert set(server.status().values()) == {0}
     for number in range(17):
         assert ask(server, b"%d" % number) == b"%d" % number
-    wait_for_count(server, 17, 0)
+    server.wait_status(datagrams=17)
     with socket_to(server, "127.0.0.1", "127.0.0.2", server.port) as sock:
         sock.send(b"refused")
-    wait_for_count(server, 17, 1)
-    server.wait_log(r"^status: .* 0 active, 0 accepted, 0 refused ")
+    server.wait_status(datagrams=17, strays=1)
 
 
 #
@@ -755,7 +746,7 @@ def test_a_flood_does_not_disturb_tcp(start, options):
                     data = random.randbytes(KIB)
                     assert clients.exchange(client, data) == data
             assert clients.exchange(there, b"meanwhile") == b"meanwhile"
-            counted(server)
+            server.status()
         assert clients.exchange(there, b"after") == b"after"
     assert server.stop() == 0
 
@@ -764,7 +755,7 @@ def test_a_flood_can_be_stopped(start):
     """TERM is heeded while datagrams come."""
     server = start("--udp", "--rate=1000000", "--grace=3600", listen=["127.0.0.1"])
     with flooded(server):
-        wait_until(lambda: counted(server)[0] > 1000, "the flood")
+        wait_until(lambda: server.status()["datagrams"] > 1000, "the flood")
         assert server.stop() == 0
 
 
@@ -777,7 +768,7 @@ def test_who_is_gone_does_not_matter(start):
                 sock.send(b"good-bye")
                 sock.close()
     assert ask(server, b"x") == b"x"
-    wait_for_count(server, 51, 0)
+    server.wait_status(datagrams=51)
 
 
 def test_a_reply_that_cannot_be_sent_does_not_hold_others(start, network):
@@ -789,4 +780,4 @@ def test_a_reply_that_cannot_be_sent_does_not_hold_others(start, network):
                 forge("192.0.2.99", 4711, "127.0.0.1", server.port)
                 sock.send(b"%d" % number)
         assert [sock.recv(KIB) for _ in range(3)] == [b"0", b"1", b"2"]
-    wait_for_count(server, 3, 0)
+    server.wait_status(datagrams=3)
