@@ -16,7 +16,7 @@ from echod import BINARY, LOOPBACK, Echod, environment, free_port
 from waiting import DEADLINE, wait_until
 
 pytest_plugins = ["descriptors", "haproxy", "network"]  # which have fixtures, too
-pytest.register_assert_rewrite("haproxy")  # whoever imports it first
+pytest.register_assert_rewrite("haproxy", "harmless")  # whoever imports them first
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 

@@ -2,36 +2,26 @@
 
 import contextlib
 import random
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import clients
 import procfs
 from clients import KIB, MIB
 from echod import is_sanitized
-from waiting import wait_until
+from waiting import in_background, wait_until
 
 
 @contextlib.contextmanager
 def a_normal_client(server):
     """One that exchanges bytes all the time, and is right about each."""
-    done = threading.Event()
-    wrong = []
+    with server.connect() as client:
 
-    def exchange():
-        with server.connect() as client:
-            while not done.is_set():
-                data = random.randbytes(random.randrange(1, 8 * KIB))
-                if clients.exchange(client, data) != data:
-                    wrong.append(data)
+        def exchange():
+            data = random.randbytes(random.randrange(1, 8 * KIB))
+            clients.assert_same(clients.exchange(client, data), data)
 
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-    assert not wrong
+        with in_background(exchange):
+            yield
 
 
 @contextlib.contextmanager
@@ -77,17 +67,8 @@ def test_1000_say_nothing(start, plenty_of_descriptors):
 def test_a_flood_of_probes(start):
     """Connect and close, as fast as it goes, from several at once."""
     server = start("--quiet")
-
-    def probe():
-        for _ in range(1000):
-            server.connect().close()
-
-    with nothing_is_left(server), a_normal_client(server):
-        probers = [threading.Thread(target=probe) for _ in range(4)]
-        for prober in probers:
-            prober.start()
-        for prober in probers:
-            prober.join()
+    with nothing_is_left(server), a_normal_client(server), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: server.connect().close(), range(4000)))
 
 
 def test_one_trickles_and_one_never_reads(start):

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 
 import pytest
 
@@ -18,7 +17,7 @@ import procfs
 from clients import KIB, MIB
 from echod import LOOPBACK, is_sanitized
 from strace import injecting
-from waiting import wait_until
+from waiting import in_background, wait_until
 
 ODD_SIZES = (1, 3, 7, 13, 97, 1021, 4093)
 
@@ -36,24 +35,6 @@ def cut(data, sizes):
 def signal_if_any(pid, number):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-@contextlib.contextmanager
-def in_background(function):
-    """Call function again and again from a thread, as long as the context lasts."""
-    over = threading.Event()
-
-    def repeat():
-        while not over.is_set():
-            function()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.skipif(shutil.which("nc") is None, reason="needs netcat-openbsd")

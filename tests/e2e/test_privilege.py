@@ -7,17 +7,8 @@ import pytest
 import clients
 import procfs
 from echod import LOOPBACK
+from harmless import assert_harmless
 from marks import needs_root
-
-CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
-
-
-def assert_harmless(pid):
-    """No capability, no way to get any; and see the ids below."""
-    status = procfs.status(pid)
-    assert [int(status[which], 16) for which in CAPABILITIES] == [0, 0, 0, 0]
-    assert status["NoNewPrivs"] == "1"
-    assert "0" not in status["Uid"].split()
 
 
 def serving(server):

@@ -1,17 +1,14 @@
 """Once it serves, echod can do next to nothing else; see seccomp(2)."""
 
 import os
-import platform
 import re
-import shutil
-import subprocess
 
 import pytest
 
 import clients
 import procfs
+from debugger import have_it_call
 from marks import needs_filter
-from waiting import DEADLINE
 
 pytestmark = needs_filter
 
@@ -26,9 +23,6 @@ def test_the_filter_is_in_force(start):
             assert procfs.status(pid)["Seccomp"] == "2"
 
 
-# By number: not every function is in a static echod, syscall(2) is.  No strings: for
-# them gdb has the child allocate memory, which it cannot on every processor.
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's calls only")
 @pytest.mark.parametrize(
     "call",
     [
@@ -42,20 +36,10 @@ def test_the_filter_is_in_force(start):
 )
 def test_a_child_is_killed_for(server, call):
     """A debugger makes it call what it should not; nobody else notices."""
-    if shutil.which("gdb") is None:
-        pytest.skip("needs Debian's package gdb")
     with server.connect() as client, server.connect() as other:
         child = server.child_of(client)
         peer = re.escape(clients.name(client))
-        debugger = subprocess.run(
-            ["gdb", "-nx", "-batch", "-p", str(child), "-ex", f"print (long)syscall({call})"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-        )
-        if "ptrace: Operation not permitted" in debugger.stderr:
-            pytest.skip("needs root, to trace a process that forbids it")
+        have_it_call(child, call)
         server.wait_log(rf"closed {peer} .*, killed by signal 31 \(Bad system call\)$")
         assert clients.exchange(other, b"x") == b"x"
 

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import struct
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from clients import KIB, MIB
 from echod import LOOPBACK, WRAPPER, handing_over
 from marks import needs_root
 from strace import injecting
-from waiting import DEADLINE, wait_until
+from waiting import DEADLINE, in_background, wait_until
 
 SO_TIMESTAMPNS = 35  # of <asm/socket.h>
 UCRED = struct.Struct("3i")
@@ -114,24 +113,6 @@ def visit(server):
         assert clients.transfer(client, [b"visit"]) == b"visit"
 
 
-@contextlib.contextmanager
-def visitors(server):
-    """Clients come and go, one after the other, as long as the context lasts."""
-    enough = threading.Event()
-
-    def come_and_go():
-        while not enough.is_set():
-            visit(server)
-
-    with ThreadPoolExecutor(1) as pool:
-        visiting = pool.submit(come_and_go)
-        try:
-            yield
-        finally:
-            enough.set()
-        visiting.result()
-
-
 #
 # READY.
 #
@@ -202,7 +183,7 @@ def test_status_tells_who_is_there(start, manager):
 def test_status_is_told_once_a_second(start, manager):
     """However many come and go."""
     server = start(env=manager.env)
-    with visitors(server):
+    with in_background(lambda: visit(server)):
         times = [manager.wait("^STATUS=").time for _ in range(4)]
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert min(gaps) > 0.9, gaps
@@ -252,7 +233,7 @@ def test_the_watchdog_is_fed_while_nothing_happens(start, manager):
 
 def test_the_watchdog_is_fed_while_clients_come_and_go(start, manager):
     server = start(wrapper=WATCHED, env=manager.watching())
-    with visitors(server):
+    with in_background(lambda: visit(server)):
         assert_fed(manager)
 
 
@@ -599,29 +580,23 @@ def test_no_sockets_are_no_sockets(start):
 
 def test_a_restart_on_the_same_socket_loses_nobody(start):
     """Clients keep connecting all the while: each gets its bytes and its end of file."""
-    enough = threading.Event()
+    data = random.randbytes(16 * KIB)
     served = []
 
-    def keep_connecting(address):
-        data = random.randbytes(16 * KIB)
-        while not enough.is_set():
+    with listening(backlog=1000) as sock:
+        address = sock.getsockname()[:2]
+
+        def come():
             with clients.connect(*address) as client:
                 client.sendall(data)
                 client.shutdown(socket.SHUT_WR)
                 clients.assert_same(clients.receive_all(client), data)
             served.append(address)
 
-    with listening(backlog=1000) as sock, ThreadPoolExecutor(4) as pool:
         server = start_on(start, sock)
-        try:
-            address = sock.getsockname()[:2]
-            visiting = [pool.submit(keep_connecting, address) for _ in range(4)]
+        with in_background(come, threads=4):
             for _ in range(3):
                 enough_of_them = len(served) + 20
                 wait_until(lambda: len(served) > enough_of_them, "clients to be served")
                 assert server.stop() == 0
                 server = start_on(start, sock)
-        finally:
-            enough.set()
-        for visitor in visiting:
-            visitor.result()

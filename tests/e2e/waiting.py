@@ -1,8 +1,10 @@
 """Waiting for events, with a deadline that is there only to fail, not to hang."""
 
+import contextlib
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 DEADLINE = 30  # seconds
 
@@ -14,6 +16,28 @@ def wait_until(condition, what):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.01)
     return result
+
+
+@contextlib.contextmanager
+def in_background(function, threads=1):
+    """Call function again and again from threads, as long as the context lasts.
+
+    What it raises ends its thread at once, and is raised when the context ends.
+    """
+    over = threading.Event()
+
+    def repeat():
+        while not over.is_set():
+            function()
+
+    with ThreadPoolExecutor(threads) as pool:
+        repeating = [pool.submit(repeat) for _ in range(threads)]
+        try:
+            yield
+        finally:
+            over.set()
+        for each in repeating:
+            each.result()
 
 
 class Lines:
