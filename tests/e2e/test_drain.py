@@ -139,12 +139,15 @@ def test_who_has_been_silent_for_long_is_not_waited_for(start):
 
 
 def test_who_never_reads_is_ended_by_the_grace(start):
+    """Not before it is over."""
     server = start("--grace=1")
     with server.connect() as client, server.connect() as other:
         assert clients.exchange(other, b"other") == b"other"
         clients.send_until_blocked(client, bytes(64 * MIB))
         peer = re.escape(clients.name(client))
+        told = time.monotonic()
         assert server.stop() == 0
+        assert time.monotonic() - told >= 1
         assert clients.receive_all(other) == b""
     assert server.log.matching(rf"^closed {peer} .*, cut off$")
     assert server.log.lines[-1] == "stopped"
@@ -174,11 +177,18 @@ def test_500_idle_clients_end_without_the_grace(start, plenty_of_descriptors):
             client.close()
 
 
-def test_no_grace_ends_all_at_once(start):
-    server = start("--grace=0")
+@pytest.mark.parametrize(("grace", "end"), [(0, "cut off"), (3600, "drained")])
+def test_no_grace_ends_all_at_once(start, grace, end):
+    """To read on, once echod stops, is too late; if there is any grace it is not."""
+    server = start(f"--grace={grace}")
     with server.connect() as client:
+        peer = re.escape(clients.name(client))
         clients.send_until_blocked(client, bytes(64 * MIB))
-        assert server.stop() == 0
+        server.kill(signal.SIGTERM)
+        server.wait_log("^stopping: ")
+        receive_until_reset(client)
+    assert server.process.wait(DEADLINE) == 0
+    server.wait_log(rf"closed {peer} .*, {end}$")
 
 
 def test_nobody_new_is_accepted_while_it_drains(start):
