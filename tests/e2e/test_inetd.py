@@ -1078,50 +1078,7 @@ def test_an_idle_pipe_is_not_closed(piped):
 # The command line.
 #
 
-FORBIDDEN = [
-    "-4",
-    "--ipv4",
-    "-6",
-    "--ipv6",
-    "-l127.0.0.1",
-    "--listen=127.0.0.1",
-    "-p8007",
-    "--port=8007",
-    "-b16",
-    "--backlog=16",
-    "-u",
-    "--udp",
-    "-d",
-    "--daemon",
-    "-P/run/echod.pid",
-    "--pidfile=/run/echod.pid",
-    "-c10",
-    "--max-clients=10",
-    "-s10",
-    "--max-per-source=10",
-    "-r10",
-    "--rate=10",
-    "--ipv6-prefix=56",
-    "-m/run/echod.prom",
-    "--metrics=/run/echod.prom",
-]
-NAMES = {"-4": "--ipv4", "-6": "--ipv6", "-l": "--listen", "-p": "--port"}
-NAMES |= {"-b": "--backlog", "-u": "--udp", "-d": "--daemon", "-P": "--pidfile"}
-NAMES |= {"-c": "--max-clients", "-s": "--max-per-source", "-r": "--rate"}
-NAMES |= {"-m": "--metrics"}
 ALLOWED = ["-t5", "-g5", "-x192.0.2.0/24", "-Lsyslog", "-Lstderr", "-q", "-v"]
-
-
-@pytest.mark.parametrize("inetd_first", [True, False], ids=["first", "last"])
-@pytest.mark.parametrize("option", FORBIDDEN)
-def test_what_is_for_a_daemon_only(run, option, inetd_first):
-    """Exit status 64, and a line that names both."""
-    both = ["--inetd", option] if inetd_first else [option, "-i"]
-    result = run(*both)
-    assert (result.returncode, result.stdout) == (os.EX_USAGE, "")
-    [line] = result.stderr.splitlines()
-    assert "--inetd" in line
-    assert NAMES.get(option[:2], option.partition("=")[0]) in line
 
 
 @pytest.mark.parametrize("option", ALLOWED)
