@@ -985,15 +985,12 @@ shutdown_flushes_what_has_arrived(void **state)
 static void
 reset_is_told(void **state)
 {
-	const struct linger hard = { .l_onoff = 1 };
 	char buf[64];
 	_Atomic uint64_t total = 0;
 	const struct wire w = make_wire(TCP);
 
 	(void)state;
-	assert_int_equal(
-	    setsockopt(w.to, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
-	close(w.to); /* RST */
+	close_with_reset(w.to);
 	assert_int_equal(
 	    echo(w.in, w.out, buf, sizeof(buf), 0, &total), ECHO_RESET);
 	assert_int_equal(total, 0);

@@ -125,13 +125,6 @@ run(int in, int out, int (*body)(void))
 }
 
 static void
-close_pair(const int pair[2])
-{
-	close(pair[0]);
-	close(pair[1]);
-}
-
-static void
 unix_pair(int pair[2])
 {
 	assert_int_equal(
@@ -244,16 +237,6 @@ prepare_with_idle_timeout(void)
 	struct inetd inetd = { .idle = 600 };
 
 	return inetd_prepare(&inetd);
-}
-
-static int
-get_int(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
-	return value;
 }
 
 static void

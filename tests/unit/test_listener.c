@@ -12,9 +12,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -246,20 +244,6 @@ make_udp_config(const char *specs, uint16_t port, int family)
 	return config;
 }
 
-/* Whether this machine has IPv6 at all. */
-static bool
-has_ipv6(void)
-{
-	const struct address loopback = make_v6("::1", 0, 0);
-	const int fd = __real_socket(AF_INET6, SOCK_STREAM, 0);
-	const bool has =
-	    fd != -1 && __real_bind(fd, &loopback.sa, loopback.len) == 0;
-
-	if (fd != -1)
-		close(fd);
-	return has;
-}
-
 /*
  * Resolving.
  */
@@ -444,22 +428,11 @@ there_is_room_for_32(void **state)
  * Opening.  Port 0, which no command line can have, is one that is free.
  */
 
-static int
-get_int(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
-	return value;
-}
-
 static uint16_t
 bound_port(int fd)
 {
-	struct address addr = { .len = sizeof(addr.in6) };
+	const struct address addr = name_of(fd);
 
-	assert_int_equal(getsockname(fd, &addr.sa, &addr.len), 0);
 	return address_port(&addr);
 }
 
@@ -497,16 +470,6 @@ sockets_are_set_up(void **state)
 	}
 	listeners_close(&ls);
 	expect_log(NULL);
-}
-
-static int
-get_milliseconds(int fd, int name)
-{
-	struct timeval tv;
-	socklen_t len = sizeof(tv);
-
-	assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &tv, &len), 0);
-	return (int)(tv.tv_sec * 1000 + tv.tv_usec / 1000);
 }
 
 /* What the worker of UDP needs. */
@@ -577,27 +540,6 @@ connect_to(const struct listener *l, int *client, int *accepted)
 }
 
 static void
-expect_inherited(int fd, int idle)
-{
-	const int quiet = get_int(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
-	    get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
-		get_int(fd, IPPROTO_TCP, TCP_KEEPCNT);
-
-	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NODELAY), 1);
-	assert_int_equal(get_int(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-	/* A peer that vanished is noticed in minutes, not in two hours. */
-	assert_int_equal(quiet, 300 + 6 * 30);
-	/* It would break off clients that are only slow. */
-	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
-	/* Each is a part of the idle time; the kernel counts in jiffies. */
-	assert_in_range(
-	    get_milliseconds(fd, SO_RCVTIMEO), idle * 250, idle * 250 + 10);
-	assert_in_range(
-	    get_milliseconds(fd, SO_SNDTIMEO), idle * 250, idle * 250 + 10);
-	assert_int_equal(get_int(fd, SOL_SOCKET, SO_OOBINLINE), 1);
-}
-
-static void
 accepted_sockets_inherit(void **state)
 {
 	static const int idle[] = { 0, 1, 600, 2147483 };
@@ -614,7 +556,7 @@ accepted_sockets_inherit(void **state)
 			int client, accepted;
 
 			connect_to(&ls.at[j], &client, &accepted);
-			expect_inherited(accepted, idle[i]);
+			expect_stream(accepted, idle[i]);
 			/* A child waits in read(2). */
 			assert_false(fcntl(accepted, F_GETFL) & O_NONBLOCK);
 			close(accepted);
@@ -681,12 +623,10 @@ static int
 make_other(void)
 {
 	const struct address any = make_v4("127.0.0.77", 0);
-	const int on = 1, other = __real_socket(AF_INET, SOCK_DGRAM, 0);
+	const int other = __real_socket(AF_INET, SOCK_DGRAM, 0);
 
 	assert_int_not_equal(other, -1);
-	assert_int_equal(
-	    __real_setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)),
-	    0);
+	set_int(other, SOL_SOCKET, SO_REUSEADDR, 1);
 	assert_int_equal(__real_bind(other, &any.sa, any.len), 0);
 	return other;
 }
@@ -1094,16 +1034,10 @@ inherit_teardown(void **state)
 
 /* A listening socket that blocks, as a manager may make it. */
 static int
-make_listening(struct address addr, int v6only)
+make_listening(struct address addr, bool dual)
 {
-	const int fd = __real_socket(addr.sa.sa_family, SOCK_STREAM, 0);
+	const int fd = make_socket(SOCK_STREAM, &addr, dual);
 
-	assert_int_not_equal(fd, -1);
-	if (addr.sa.sa_family == AF_INET6)
-		assert_int_equal(__real_setsockopt(fd, IPPROTO_IPV6,
-				     IPV6_V6ONLY, &v6only, sizeof(v6only)),
-		    0);
-	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
 	assert_int_equal(__real_listen(fd, 3), 0);
 	return fd;
 }
@@ -1111,19 +1045,19 @@ make_listening(struct address addr, int v6only)
 static int
 make_v4_listening(void)
 {
-	return make_listening(make_v4("127.0.0.1", 0), 0);
+	return make_listening(make_v4("127.0.0.1", 0), false);
 }
 
 static int
 make_v6_listening(void)
 {
-	return make_listening(make_v6("::1", 0, 0), 1);
+	return make_listening(make_v6("::1", 0, 0), false);
 }
 
 static int
 make_dual(void)
 {
-	return make_listening(make_v6("::", 0, 0), 0);
+	return make_listening(make_v6("::", 0, 0), true);
 }
 
 static int
@@ -1143,25 +1077,16 @@ static int
 make_udp_bound(void)
 {
 	const struct address addr = make_v4("127.0.0.1", 0);
-	const int fd = __real_socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
-	assert_int_not_equal(fd, -1);
-	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
-	return fd;
+	return make_socket(SOCK_DGRAM | SOCK_NONBLOCK, &addr, false);
 }
 
 static int
 make_udp_dual(void)
 {
 	const struct address addr = make_v6("::", 0, 0);
-	const int off = 0, fd = __real_socket(AF_INET6, SOCK_DGRAM, 0);
 
-	assert_int_not_equal(fd, -1);
-	assert_int_equal(
-	    __real_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)),
-	    0);
-	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
-	return fd;
+	return make_socket(SOCK_DGRAM, &addr, true);
 }
 
 /* Takes root, or CAP_NET_RAW. */
@@ -1201,10 +1126,8 @@ static int
 make_bound(void)
 {
 	const struct address addr = make_v4("127.0.0.1", 0);
-	const int fd = make_fresh();
 
-	assert_int_equal(__real_bind(fd, &addr.sa, addr.len), 0);
-	return fd;
+	return make_socket(SOCK_STREAM, &addr, false);
 }
 
 /* What an inetd, and a unit with Accept=yes, hands over. */
@@ -1289,7 +1212,7 @@ open_sets_up_what_was_handed_over(void **state)
 	    getsockopt(FIRST, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
 	assert_int_equal(info.tcpi_sacked, 3);
 	connect_to(&ls.at[0], &client, &accepted);
-	expect_inherited(accepted, 600);
+	expect_stream(accepted, 600);
 	assert_false(fcntl(accepted, F_GETFL) & O_NONBLOCK);
 	close(accepted);
 	close(client);

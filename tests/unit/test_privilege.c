@@ -154,23 +154,11 @@ default_is_the_built_in_user(void **state)
 	assert_string_equal(capture_text(), "");
 }
 
-/* In /proc/self/status, value is what name has. */
+/* In /proc/self/status. */
 static bool
 status_is(const char *name, const char *value)
 {
-	FILE *in = fopen("/proc/self/status", "r");
-	char line[256];
-	bool is = false;
-
-	if (in == NULL)
-		return false;
-	while (fgets(line, sizeof(line), in) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, name, strlen(name)) == 0)
-			is = strcmp(line + strlen(name), value) == 0;
-	}
-	fclose(in);
-	return is;
+	return proc_says(getpid(), "status", name, value);
 }
 
 /* What is wrong after a drop, as an exit status: 0 is nothing. */
@@ -193,12 +181,12 @@ look_for_rights(const struct identity *id)
 		return 4;
 	if (id->change && getgroups(0, NULL) != 0)
 		return 5;
-	if (!status_is("CapInh:\t", "0000000000000000") ||
-	    !status_is("CapPrm:\t", "0000000000000000") ||
-	    !status_is("CapEff:\t", "0000000000000000") ||
-	    !status_is("CapAmb:\t", "0000000000000000"))
+	if (!status_is("CapInh:", "0000000000000000") ||
+	    !status_is("CapPrm:", "0000000000000000") ||
+	    !status_is("CapEff:", "0000000000000000") ||
+	    !status_is("CapAmb:", "0000000000000000"))
 		return 6;
-	if (!status_is("NoNewPrivs:\t", "1"))
+	if (!status_is("NoNewPrivs:", "1"))
 		return 7;
 	if (setuid(0) == 0 || seteuid(0) == 0 || setgid(0) == 0)
 		return 8;

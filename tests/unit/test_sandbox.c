@@ -1293,26 +1293,6 @@ writing_works(void **state)
 	assert_int_equal(bad, 0);
 }
 
-/* Whether a line of /proc/PID/file starts with start and has want later. */
-static bool
-proc_says(pid_t pid, const char *file, const char *start, const char *want)
-{
-	char path[64], line[256];
-	bool found = false;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-
-	FILE *in = fopen(path, "r");
-
-	assert_non_null(in);
-	while (fgets(line, sizeof(line), in) != NULL)
-		if (strncmp(line, start, strlen(start)) == 0 &&
-		    strstr(line + strlen(start), want) != NULL)
-			found = true;
-	fclose(in);
-	return found;
-}
-
 /* Start a child that sleeps in the sandbox; as nobody if it can be. */
 static pid_t
 start_sleeper(int64_t ns)
@@ -1336,10 +1316,7 @@ start_sleeper(int64_t ns)
 	assert_int_not_equal(pid, -1);
 	assert_int_equal(read(ends[0], &c, 1), 1);
 	close(ends[0]);
-	while (!proc_says(pid, "status", "State:", "S (sleeping)")) {
-		assert_false(proc_says(pid, "status", "State:", "Z (zombie)"));
-		sched_yield();
-	}
+	wait_until_asleep(pid);
 	return pid;
 }
 
@@ -1355,8 +1332,8 @@ kernel_says_so(void **state)
 	assert_true(proc_says(pid, "status", "Seccomp:", "2"));
 	assert_true(proc_says(pid, "status", "NoNewPrivs:", "1"));
 	/* The soft limit and the hard one. */
-	assert_true(proc_says(
-	    pid, "limits", "Max core file size", " 0                    0 "));
+	assert_true(proc_says(pid, "limits", "Max core file size",
+	    "0                    0                    bytes"));
 	kill(pid, SIGKILL);
 	assert_true(died_of(wait_for(pid), SIGKILL));
 }

@@ -8,13 +8,11 @@
 #include "echod/session.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -243,15 +241,11 @@ client_closes(void **state)
 static void
 client_resets(void **state)
 {
-	const struct linger hard = { .l_onoff = 1 };
 	const struct running s = start();
 
 	(void)state;
 	expect_echo(&s, "hello");
-	assert_int_equal(
-	    setsockopt(s.client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)),
-	    0);
-	close(s.client);
+	close_with_reset(s.client);
 	expect_end(&s, LOG_INFO, "reset by the client");
 	assert_int_equal(slot->bytes, 5);
 }
@@ -400,22 +394,10 @@ static void
 child_has_one_descriptor(void **state)
 {
 	const struct running s = start();
-	char path[64];
-	int n = 0;
 
 	(void)state;
 	expect_echo(&s, "hello");
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)s.pid);
-
-	DIR *dir = opendir(path);
-
-	assert_non_null(dir);
-	for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-		/* A debugging tool's own ones are high. */
-		if (e->d_name[0] != '.' && atoi(e->d_name) < 1000)
-			n++;
-	closedir(dir);
-	assert_int_equal(n, 1);
+	assert_int_equal(count_descriptors_of(s.pid), 1);
 	close(s.client);
 	expect_end(&s, LOG_INFO, "end of file");
 }
@@ -688,14 +670,10 @@ bad_header_is_the_end(void **state)
 static void
 reset_before_the_header_is_told(void **state)
 {
-	const struct linger hard = { .l_onoff = 1 };
 	struct running s = start();
 
 	(void)state;
-	assert_int_equal(
-	    setsockopt(s.client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)),
-	    0);
-	close(s.client);
+	close_with_reset(s.client);
 	expect_end(&s, LOG_INFO, "reset by the client");
 
 	read_error = EIO;
@@ -731,21 +709,9 @@ reading_a_header_may_be_disturbed(void **state)
 static void
 wait_for_reads(const struct running *s, unsigned n)
 {
-	char path[64], line[512], state = 0;
-
 	while (shared->reads < n)
 		sched_yield();
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)s->pid);
-	while (state != 'S') {
-		FILE *in = fopen(path, "re");
-
-		assert_non_null(in);
-		assert_non_null(fgets(line, sizeof(line), in));
-		fclose(in);
-		assert_int_equal(sscanf(strrchr(line, ')'), ") %c", &state), 1);
-		assert_int_not_equal(state, 'Z');
-		sched_yield();
-	}
+	wait_until_asleep(s->pid);
 }
 
 /* Signals that interrupt the wait, as ignored ones do not, do not end it. */

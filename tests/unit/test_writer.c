@@ -7,7 +7,6 @@
  */
 #include "echod/writer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -166,14 +165,7 @@ expect_contents(const char *text)
 static size_t
 count_files(void)
 {
-	DIR *d = opendir(dir);
-	size_t n = 0;
-
-	assert_non_null(d);
-	for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
+	return count_names(dir);
 }
 
 /* Wait until what was logged so far has what in it. */
@@ -602,58 +594,35 @@ send_to_a_slow_one_is_told(void **state)
 static void
 writer_has_few_descriptors(void **state)
 {
-	char name[64], target[128];
-	int n = 0;
+	static const char *const what[] = { "socket:", "", "memfd:" };
 
 	(void)state;
 	if (geteuid() != 0)
 		skip(); /* nobody else may look at what cannot be dumped */
 	start();
-	snprintf(name, sizeof(name), "/proc/%d/fd", (int)writer.pid);
+	assert_int_equal(count_descriptors_of(writer.pid), COUNT(what));
+	for (size_t fd = 0; fd < COUNT(what); fd++) {
+		char name[64], target[128];
 
-	DIR *d = opendir(name);
-
-	assert_non_null(d);
-	for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-		/* A debugging tool's own ones are high. */
-		if (e->d_name[0] == '.' || atoi(e->d_name) >= 1000)
-			continue;
-		n++;
-		snprintf(name, sizeof(name), "/proc/%d/fd/%.8s",
-		    (int)writer.pid, e->d_name);
+		snprintf(
+		    name, sizeof(name), "/proc/%d/fd/%zu", (int)writer.pid, fd);
 
 		const ssize_t len = readlink(name, target, sizeof(target) - 1);
 
 		assert_true(len > 0);
 		target[len] = '\0';
-		if (strcmp(e->d_name, "0") == 0)
-			assert_non_null(strstr(target, "socket:"));
-		if (strcmp(e->d_name, "2") == 0)
-			assert_non_null(strstr(target, "memfd:"));
+		assert_non_null(strstr(target, what[fd]));
 	}
-	closedir(d);
-	assert_int_equal(n, 3);
 }
 
 static void
 writer_is_in_its_sandbox(void **state)
 {
-	char name[64], line[128];
-	bool found = false;
-
 	(void)state;
 	if (!ECHOD_SECCOMP)
 		skip();
 	start();
-	snprintf(name, sizeof(name), "/proc/%d/status", (int)writer.pid);
-
-	FILE *in = fopen(name, "re");
-
-	assert_non_null(in);
-	while (fgets(line, sizeof(line), in) != NULL)
-		found |= strcmp(line, "Seccomp:\t2\n") == 0;
-	fclose(in);
-	assert_true(found);
+	assert_true(proc_says(writer.pid, "status", "Seccomp:", "2"));
 }
 
 /*
