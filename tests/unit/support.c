@@ -16,6 +16,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "echod/log.h"
+
 /* Where sanitizers report to, if there are any (but for UBSan of gcc). */
 void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 
@@ -69,6 +71,13 @@ capture_setup(void **state)
 	assert_int_not_equal(capture_fd, -1);
 	stderr_to(capture_fd);
 	return 0;
+}
+
+int
+capture_log_setup(void **state)
+{
+	capture_setup(state);
+	return log_open(LOG_TO_STDERR, LOG_DEBUG);
 }
 
 int

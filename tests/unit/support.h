@@ -17,6 +17,9 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* A test between setup() and teardown() of its file. */
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 /* A number from 0 to n - 1; *state (not 0) makes the series repeatable. */
 uint32_t random_below(uint64_t *state, uint32_t n);
 
@@ -28,6 +31,11 @@ void stderr_back(void);
 int capture_setup(void **state);
 int capture_teardown(void **state);
 const char *capture_text(void);
+
+/* And have all that is logged go there: a test that needs no more than that. */
+int capture_log_setup(void **state);
+#define LOG_TEST(f)                                                            \
+	cmocka_unit_test_setup_teardown(f, capture_log_setup, capture_teardown)
 
 /* Whether what has come since has what in it; NULL: whether nothing has come.
  */

@@ -4,7 +4,6 @@
 #include "echod/events.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "echod/clock.h"
@@ -14,14 +13,6 @@
 enum { SEED = 862 };
 
 #define START (862 * CLOCK_SECOND)
-
-static int
-setup(void **state)
-{
-	capture_setup(state);
-	unsetenv("JOURNAL_STREAM");
-	return log_open(LOG_TO_STDERR, LOG_DEBUG);
-}
 
 /*
  * The lines.
@@ -379,26 +370,23 @@ none_is_lost_in_the_counting(void **state)
 	assert_int_equal(r.held, 0);
 }
 
-#define EVENTS_TEST(f)                                                         \
-	cmocka_unit_test_setup_teardown(f, setup, capture_teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EVENTS_TEST(connected_says_who),
-		EVENTS_TEST(closed_says_why),
-		EVENTS_TEST(refused_says_the_limit),
-		EVENTS_TEST(refused_datagrams_are_told_apart),
-		EVENTS_TEST(priority_is_the_callers),
-		EVENTS_TEST(first_is_told_at_once),
-		EVENTS_TEST(rest_is_a_line_a_second),
-		EVENTS_TEST(count_says_of_what),
-		EVENTS_TEST(many_can_be_held_at_once),
-		EVENTS_TEST(one_right_after_the_count_waits),
-		EVENTS_TEST(count_comes_with_the_next_if_not_before),
-		EVENTS_TEST(quiet_second_makes_it_the_first_again),
-		EVENTS_TEST(none_is_lost_in_the_counting),
+		LOG_TEST(connected_says_who),
+		LOG_TEST(closed_says_why),
+		LOG_TEST(refused_says_the_limit),
+		LOG_TEST(refused_datagrams_are_told_apart),
+		LOG_TEST(priority_is_the_callers),
+		LOG_TEST(first_is_told_at_once),
+		LOG_TEST(rest_is_a_line_a_second),
+		LOG_TEST(count_says_of_what),
+		LOG_TEST(many_can_be_held_at_once),
+		LOG_TEST(one_right_after_the_count_waits),
+		LOG_TEST(count_comes_with_the_next_if_not_before),
+		LOG_TEST(quiet_second_makes_it_the_first_again),
+		LOG_TEST(none_is_lost_in_the_counting),
 	};
 
 	return cmocka_run_group_tests_name("events", tests, NULL, NULL);

@@ -12,7 +12,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -80,7 +79,6 @@ static int
 setup(void **state)
 {
 	capture_setup(state);
-	unsetenv("JOURNAL_STREAM");
 	return log_open(LOG_TO_STDERR, LOG_INFO);
 }
 
@@ -525,25 +523,23 @@ filter_that_does_not_block_copies(void **state)
 	expect_log(NULL);
 }
 
-#define INETD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
-		INETD_TEST(one_socket_is_a_session),
-		INETD_TEST(files_and_pipes_are_none),
-		INETD_TEST(what_does_not_block_stays_so),
-		INETD_TEST(idle_timeout_is_of_sockets),
-		INETD_TEST(what_is_no_client_is_refused),
-		INETD_TEST(lack_of_resources_is_told),
-		INETD_TEST(stderr_of_the_client_is_known),
-		INETD_TEST(session_is_served_to_its_end),
-		INETD_TEST(session_that_does_not_block_is_served),
-		INETD_TEST(filter_that_does_not_block_copies),
-		INETD_TEST(failure_to_serve_is_told),
-		INETD_TEST(failure_to_copy_is_told),
-		INETD_TEST(lack_of_a_process_is_told),
+		TEST(one_socket_is_a_session),
+		TEST(files_and_pipes_are_none),
+		TEST(what_does_not_block_stays_so),
+		TEST(idle_timeout_is_of_sockets),
+		TEST(what_is_no_client_is_refused),
+		TEST(lack_of_resources_is_told),
+		TEST(stderr_of_the_client_is_known),
+		TEST(session_is_served_to_its_end),
+		TEST(session_that_does_not_block_is_served),
+		TEST(filter_that_does_not_block_copies),
+		TEST(failure_to_serve_is_told),
+		TEST(failure_to_copy_is_told),
+		TEST(lack_of_a_process_is_told),
 	};
 
 	title_init(argc, argv, environ);

@@ -173,10 +173,9 @@ static struct listeners ls;
 static int
 setup(void **state)
 {
-	capture_setup(state);
 	ls.n = 0;
 	memset(&pauses, 0, sizeof(pauses));
-	return log_open(LOG_TO_STDERR, LOG_DEBUG);
+	return capture_log_setup(state);
 }
 
 static int
@@ -1535,7 +1534,6 @@ closing_empties(void **state)
 	assert_int_equal(count_descriptors(), before);
 }
 
-#define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define INHERIT_TEST(f)                                                        \
 	cmocka_unit_test_setup_teardown(f, setup, inherit_teardown)
 
@@ -1543,26 +1541,26 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LISTENER_TEST(specs_become_addresses),
-		LISTENER_TEST(specs_become_addresses_of_udp_too),
-		LISTENER_TEST(what_cannot_be_resolved_is_named),
-		LISTENER_TEST(there_is_room_for_32),
-		LISTENER_TEST(sockets_are_set_up),
-		LISTENER_TEST(datagram_sockets_are_set_up),
-		LISTENER_TEST(accepted_sockets_inherit),
-		LISTENER_TEST(port_is_free_while_a_client_stays),
-		LISTENER_TEST(port_in_use_is_told),
-		LISTENER_TEST(port_of_udp_in_use_is_told),
-		LISTENER_TEST(port_of_udp_may_become_free),
-		LISTENER_TEST(other_failures_of_udp_are_not_waited_for),
-		LISTENER_TEST(check_does_not_mind_a_port_in_use),
-		LISTENER_TEST(failures_are_told_and_leave_nothing),
-		LISTENER_TEST(failures_of_udp_are_told_and_leave_nothing),
-		LISTENER_TEST(every_socket_option_is_checked),
-		LISTENER_TEST(absent_addresses_are_left_out),
-		LISTENER_TEST(absent_addresses_of_udp_are_left_out),
-		LISTENER_TEST(check_foretells_open),
-		LISTENER_TEST(check_opens_nothing),
+		TEST(specs_become_addresses),
+		TEST(specs_become_addresses_of_udp_too),
+		TEST(what_cannot_be_resolved_is_named),
+		TEST(there_is_room_for_32),
+		TEST(sockets_are_set_up),
+		TEST(datagram_sockets_are_set_up),
+		TEST(accepted_sockets_inherit),
+		TEST(port_is_free_while_a_client_stays),
+		TEST(port_in_use_is_told),
+		TEST(port_of_udp_in_use_is_told),
+		TEST(port_of_udp_may_become_free),
+		TEST(other_failures_of_udp_are_not_waited_for),
+		TEST(check_does_not_mind_a_port_in_use),
+		TEST(failures_are_told_and_leave_nothing),
+		TEST(failures_of_udp_are_told_and_leave_nothing),
+		TEST(every_socket_option_is_checked),
+		TEST(absent_addresses_are_left_out),
+		TEST(absent_addresses_of_udp_are_left_out),
+		TEST(check_foretells_open),
+		TEST(check_opens_nothing),
 		INHERIT_TEST(sockets_are_taken_over),
 		INHERIT_TEST(open_sets_up_what_was_handed_over),
 		INHERIT_TEST(sockets_of_udp_are_taken_over_and_set_up),
@@ -1570,11 +1568,11 @@ main(void)
 		INHERIT_TEST(what_cannot_be_served_is_named),
 		INHERIT_TEST(there_is_room_for_64_handed_over),
 		INHERIT_TEST(failing_to_set_up_closes_what_was_handed_over),
-		LISTENER_TEST(lists_are_for_people),
-		LISTENER_TEST(long_lists_are_cut),
-		LISTENER_TEST(titles_are_short_where_they_can),
-		LISTENER_TEST(titles_are_of_a_type),
-		LISTENER_TEST(closing_empties),
+		TEST(lists_are_for_people),
+		TEST(long_lists_are_cut),
+		TEST(titles_are_short_where_they_can),
+		TEST(titles_are_of_a_type),
+		TEST(closing_empties),
 	};
 
 	return cmocka_run_group_tests_name("listener", tests, NULL, NULL);

@@ -66,11 +66,10 @@ __wrap_sendto(int fd, const void *buf, size_t len, int flags,
 static int
 setup(void **state)
 {
-	capture_setup(state);
-	unsetenv("JOURNAL_STREAM");
+	unsetenv("JOURNAL_STREAM"); /* a test that failed may have set it */
 	memset(&syslogd, 0, sizeof(syslogd));
 	syslogd.fd = -1;
-	assert_int_equal(log_open(LOG_TO_STDERR, LOG_DEBUG), 0);
+	assert_int_equal(capture_log_setup(state), 0);
 	/* The test before may have lost some; this one shall not tell. */
 	log_error("start");
 	capture_text();
@@ -639,31 +638,29 @@ reopening_keeps_no_descriptor(void **state)
 	assert_int_equal(after, before);
 }
 
-#define LOG_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LOG_TEST(warnings_and_errors_have_a_prefix),
-		LOG_TEST(only_the_urgent_is_logged),
-		LOG_TEST(errno_stays),
-		LOG_TEST(errno_can_be_written),
-		LOG_TEST(long_lines_are_cut),
-		LOG_TEST(journal_gets_priorities),
-		LOG_TEST(other_streams_get_none),
-		LOG_TEST(full_pipe_does_not_block),
-		LOG_TEST(full_stream_socket_does_not_block),
-		LOG_TEST(unread_terminal_does_not_block),
-		LOG_TEST(losses_add_up_until_told),
-		LOG_TEST(gone_reader_does_no_harm),
-		LOG_TEST(syslog_gets_datagrams),
-		LOG_TEST(syslogd_may_come_and_go),
-		LOG_TEST(losses_are_told_to_syslog),
-		LOG_TEST(syslog_waits_until_all_is_settled),
-		LOG_TEST(control_characters_are_replaced),
-		LOG_TEST(without_a_socket_all_stays),
-		LOG_TEST(reopening_keeps_no_descriptor),
+		TEST(warnings_and_errors_have_a_prefix),
+		TEST(only_the_urgent_is_logged),
+		TEST(errno_stays),
+		TEST(errno_can_be_written),
+		TEST(long_lines_are_cut),
+		TEST(journal_gets_priorities),
+		TEST(other_streams_get_none),
+		TEST(full_pipe_does_not_block),
+		TEST(full_stream_socket_does_not_block),
+		TEST(unread_terminal_does_not_block),
+		TEST(losses_add_up_until_told),
+		TEST(gone_reader_does_no_harm),
+		TEST(syslog_gets_datagrams),
+		TEST(syslogd_may_come_and_go),
+		TEST(losses_are_told_to_syslog),
+		TEST(syslog_waits_until_all_is_settled),
+		TEST(control_characters_are_replaced),
+		TEST(without_a_socket_all_stays),
+		TEST(reopening_keeps_no_descriptor),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as signals_init() does */

@@ -16,13 +16,6 @@
 #include "echod/log.h"
 #include "support.h"
 
-static int
-setup(void **state)
-{
-	capture_setup(state);
-	return log_open(LOG_TO_STDERR, LOG_DEBUG);
-}
-
 static void
 expect_refused(const char *user, const char *reason)
 {
@@ -241,19 +234,16 @@ staying_root_is_refused(void **state)
 	assert_non_null(strstr(capture_text(), "not serving"));
 }
 
-#define PRIVILEGE_TEST(f)                                                      \
-	cmocka_unit_test_setup_teardown(f, setup, capture_teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PRIVILEGE_TEST(wrong_users_are_refused),
-		PRIVILEGE_TEST(ids_are_digits),
-		PRIVILEGE_TEST(users_are_looked_up),
-		PRIVILEGE_TEST(default_is_the_built_in_user),
-		PRIVILEGE_TEST(nothing_is_left_after_a_drop),
-		PRIVILEGE_TEST(staying_root_is_refused),
+		LOG_TEST(wrong_users_are_refused),
+		LOG_TEST(ids_are_digits),
+		LOG_TEST(users_are_looked_up),
+		LOG_TEST(default_is_the_built_in_user),
+		LOG_TEST(nothing_is_left_after_a_drop),
+		LOG_TEST(staying_root_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("privilege", tests, NULL, NULL);

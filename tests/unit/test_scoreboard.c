@@ -388,37 +388,22 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-		    bytes_are_shared, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    each_goodbye_is_found_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    search_begins_where_it_is_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    one_that_stays_says_it_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    goodbye_of_the_one_before_is_forgotten, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    unused_slots_are_not_looked_at, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    stray_bits_are_nobody, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    each_introduction_is_heard_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    nothing_new_leaves_the_address_alone, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    one_may_be_who_it_seemed_to_be, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    introduction_of_the_one_before_is_forgotten, setup,
-		    teardown),
-		cmocka_unit_test_setup_teardown(
-		    word_of_a_child_is_an_address, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    stray_introductions_are_nobody, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    admission_is_of_one_client, setup, teardown),
+		TEST(bytes_are_shared),
+		TEST(each_goodbye_is_found_once),
+		TEST(search_begins_where_it_is_told),
+		TEST(one_that_stays_says_it_again),
+		TEST(goodbye_of_the_one_before_is_forgotten),
+		TEST(unused_slots_are_not_looked_at),
+		TEST(stray_bits_are_nobody),
+		TEST(each_introduction_is_heard_once),
+		TEST(nothing_new_leaves_the_address_alone),
+		TEST(one_may_be_who_it_seemed_to_be),
+		TEST(introduction_of_the_one_before_is_forgotten),
+		TEST(word_of_a_child_is_an_address),
+		TEST(stray_introductions_are_nobody),
+		TEST(admission_is_of_one_client),
 		cmocka_unit_test(lack_of_memory_is_told),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("scoreboard", tests, NULL, NULL);
 }

@@ -82,8 +82,7 @@ setup(void **state)
 	    manager.directory);
 	manager.fd = -1;
 	sd = (struct systemd){ .fd = -1, .alive_next = CLOCK_NEVER };
-	capture_setup(state);
-	return log_open(LOG_TO_STDERR, LOG_DEBUG);
+	return capture_log_setup(state);
 }
 
 static int
@@ -625,28 +624,26 @@ a_manager_may_go_and_return(void **state)
 	expect_log(NULL);
 }
 
-#define SYSTEMD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SYSTEMD_TEST(sockets_are_counted),
-		SYSTEMD_TEST(the_pid_must_be_all_of_it),
-		SYSTEMD_TEST(a_path_or_an_abstract_name_is_notified),
-		SYSTEMD_TEST(the_longest_name_is_used),
-		SYSTEMD_TEST(without_a_manager_nothing_is_done),
-		SYSTEMD_TEST(unusable_names_are_told_and_ignored),
-		SYSTEMD_TEST(a_lack_of_sockets_is_told),
-		SYSTEMD_TEST(variables_are_unset),
-		SYSTEMD_TEST(the_watchdog_is_fed_twice_as_often),
-		SYSTEMD_TEST(the_watchdog_is_for_the_named_process),
-		SYSTEMD_TEST(no_watchdog_gets_no_sign),
-		SYSTEMD_TEST(signs_of_life_come_when_due),
-		SYSTEMD_TEST(messages_are_written_as_systemd_reads_them),
-		SYSTEMD_TEST(a_status_is_sent_whole),
-		SYSTEMD_TEST(a_full_queue_is_waited_for_by_ready_alone),
-		SYSTEMD_TEST(a_manager_may_go_and_return),
+		TEST(sockets_are_counted),
+		TEST(the_pid_must_be_all_of_it),
+		TEST(a_path_or_an_abstract_name_is_notified),
+		TEST(the_longest_name_is_used),
+		TEST(without_a_manager_nothing_is_done),
+		TEST(unusable_names_are_told_and_ignored),
+		TEST(a_lack_of_sockets_is_told),
+		TEST(variables_are_unset),
+		TEST(the_watchdog_is_fed_twice_as_often),
+		TEST(the_watchdog_is_for_the_named_process),
+		TEST(no_watchdog_gets_no_sign),
+		TEST(signs_of_life_come_when_due),
+		TEST(messages_are_written_as_systemd_reads_them),
+		TEST(a_status_is_sent_whole),
+		TEST(a_full_queue_is_waited_for_by_ready_alone),
+		TEST(a_manager_may_go_and_return),
 	};
 
 	return cmocka_run_group_tests_name("systemd", tests, NULL, NULL);

@@ -82,7 +82,6 @@ setup(void **state)
 	snprintf(path, sizeof(path), "%s/echod.prom", dir);
 	snprintf(next, sizeof(next), "%s/echod.prom.tmp", dir);
 	capture_setup(state);
-	unsetenv("JOURNAL_STREAM");
 	return log_open(LOG_TO_STDERR, LOG_INFO);
 }
 
@@ -841,36 +840,34 @@ lack_of_a_process_is_told(void **state)
 	expect_no_process("Resource temporarily unavailable");
 }
 
-#define WRITER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
-		WRITER_TEST(file_is_there_at_once),
-		WRITER_TEST(file_is_replaced),
-		WRITER_TEST(reader_sees_a_whole_file),
-		WRITER_TEST(last_text_stays),
-		WRITER_TEST(what_was_there_is_replaced),
-		WRITER_TEST(end_removes_the_file),
-		WRITER_TEST(end_leaves_what_others_put_there),
-		WRITER_TEST(end_removes_what_took_the_place_of_others),
-		WRITER_TEST(end_leaves_the_file_of_the_next),
-		WRITER_TEST(end_does_not_wait_for_ever),
-		WRITER_TEST(file_goes_with_its_owner),
-		WRITER_TEST(signals_do_not_end_it),
-		WRITER_TEST(send_to_a_dead_one_is_told),
-		WRITER_TEST(send_to_a_slow_one_is_told),
-		WRITER_TEST(writer_has_few_descriptors),
-		WRITER_TEST(writer_is_in_its_sandbox),
-		WRITER_TEST(bad_places_are_told),
-		WRITER_TEST(long_names_are_told),
-		WRITER_TEST(nobody_is_not_let_write),
-		WRITER_TEST(failures_are_told_once),
-		WRITER_TEST(full_disk_leaves_the_old_file),
-		WRITER_TEST(full_disk_is_told_at_the_start),
-		WRITER_TEST(quiet_is_inherited),
-		WRITER_TEST(lack_of_a_process_is_told),
+		TEST(file_is_there_at_once),
+		TEST(file_is_replaced),
+		TEST(reader_sees_a_whole_file),
+		TEST(last_text_stays),
+		TEST(what_was_there_is_replaced),
+		TEST(end_removes_the_file),
+		TEST(end_leaves_what_others_put_there),
+		TEST(end_removes_what_took_the_place_of_others),
+		TEST(end_leaves_the_file_of_the_next),
+		TEST(end_does_not_wait_for_ever),
+		TEST(file_goes_with_its_owner),
+		TEST(signals_do_not_end_it),
+		TEST(send_to_a_dead_one_is_told),
+		TEST(send_to_a_slow_one_is_told),
+		TEST(writer_has_few_descriptors),
+		TEST(writer_is_in_its_sandbox),
+		TEST(bad_places_are_told),
+		TEST(long_names_are_told),
+		TEST(nobody_is_not_let_write),
+		TEST(failures_are_told_once),
+		TEST(full_disk_leaves_the_old_file),
+		TEST(full_disk_is_told_at_the_start),
+		TEST(quiet_is_inherited),
+		TEST(lack_of_a_process_is_told),
 	};
 
 	title_init(argc, argv, environ);
