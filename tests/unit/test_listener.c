@@ -444,8 +444,7 @@ sockets_are_set_up(void **state)
 	if (!has_ipv6())
 		skip();
 	config.backlog = 5;
-	assert_int_equal(listeners_resolve(&ls, &config), 0);
-	assert_int_equal(listeners_open(&ls, &config), 0);
+	assert_int_equal(open_config(&config), 0);
 	assert_int_equal(ls.n, 2);
 	for (size_t i = 0; i < ls.n; i++) {
 		const int fd = ls.at[i].fd;
@@ -518,9 +517,9 @@ datagram_sockets_are_set_up(void **state)
 	expect_log(NULL);
 }
 
-/* Connect to l, and accept that. */
+/* Connect to l, and accept that, as tcp_pair() does. */
 static void
-connect_to(const struct listener *l, int *client, int *accepted)
+connect_to(const struct listener *l, int pair[2])
 {
 	struct address addr = l->addr;
 	const int fd = l->fd;
@@ -530,12 +529,12 @@ connect_to(const struct listener *l, int *client, int *accepted)
 		addr.in.sin_port = port;
 	else
 		addr.in6.sin6_port = port;
-	*client =
+	pair[1] =
 	    __real_socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_not_equal(*client, -1);
-	assert_int_equal(connect(*client, &addr.sa, addr.len), 0);
-	*accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-	assert_int_not_equal(*accepted, -1);
+	assert_int_not_equal(pair[1], -1);
+	assert_int_equal(connect(pair[1], &addr.sa, addr.len), 0);
+	pair[0] = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_int_not_equal(pair[0], -1);
 }
 
 static void
@@ -549,40 +548,45 @@ accepted_sockets_inherit(void **state)
 		    has_ipv6() ? "127.0.0.1 ::1" : "127.0.0.1", 0, AF_UNSPEC);
 
 		config.idle_timeout = idle[i];
-		assert_int_equal(listeners_resolve(&ls, &config), 0);
-		assert_int_equal(listeners_open(&ls, &config), 0);
+		assert_int_equal(open_config(&config), 0);
 		for (size_t j = 0; j < ls.n; j++) {
-			int client, accepted;
+			int pair[2];
 
-			connect_to(&ls.at[j], &client, &accepted);
-			expect_stream(accepted, idle[i]);
+			connect_to(&ls.at[j], pair);
+			expect_stream(pair[0], idle[i]);
 			/* A child waits in read(2). */
-			assert_false(fcntl(accepted, F_GETFL) & O_NONBLOCK);
-			close(accepted);
-			close(client);
+			assert_false(fcntl(pair[0], F_GETFL) & O_NONBLOCK);
+			close_pair(pair);
 		}
 		listeners_close(&ls);
 	}
+}
+
+/* Nothing is left of what failed, or was closed. */
+static void
+expect_nothing_open(size_t before)
+{
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(count_descriptors(), before);
 }
 
 /* An echod before this one may have left clients behind. */
 static void
 port_is_free_while_a_client_stays(void **state)
 {
-	int client, accepted;
+	int pair[2];
 
 	(void)state;
 	assert_int_equal(resolve_and_open("127.0.0.1", 0, AF_INET), 0);
 
 	const uint16_t port = bound_port(ls.at[0].fd);
 
-	connect_to(&ls.at[0], &client, &accepted);
+	connect_to(&ls.at[0], pair);
 	listeners_close(&ls);
 	assert_int_equal(resolve_and_open("127.0.0.1", port, AF_INET), 0);
 	assert_int_equal(bound_port(ls.at[0].fd), port);
 	listeners_close(&ls);
-	close(accepted);
-	close(client);
+	close_pair(pair);
 	expect_log(NULL);
 }
 
@@ -605,8 +609,7 @@ port_in_use_is_told(void **state)
 	assert_int_equal(resolve_and_open("127.0.0.3 127.0.0.1", port, AF_INET),
 	    EX_UNAVAILABLE);
 	expect_log(want);
-	assert_int_equal(ls.n, 0);
-	assert_int_equal(count_descriptors(), before);
+	expect_nothing_open(before);
 	/* Of TCP nothing is waited for: SO_REUSEADDR sees to what is old. */
 	assert_int_equal(pauses.n, 0);
 
@@ -649,8 +652,7 @@ port_of_udp_in_use_is_told(void **state)
 	    config.port);
 	assert_int_equal(open_config(&config), EX_UNAVAILABLE);
 	expect_log(want);
-	assert_int_equal(ls.n, 0);
-	assert_int_equal(count_descriptors(), before);
+	expect_nothing_open(before);
 	/* Not before half a second of trying. */
 	assert_int_equal(pauses.n, 50);
 	assert_int_equal(pauses.passed, CLOCK_SECOND / 2);
@@ -742,14 +744,30 @@ check_does_not_mind_a_port_in_use(void **state)
 	expect_log(NULL);
 }
 
+struct failure {
+	struct fault fault;
+	int status;
+	const char *log;
+};
+
+static void
+expect_failures(
+    const struct listener_config *config, const struct failure rows[], size_t n)
+{
+	const size_t before = count_descriptors();
+
+	for (size_t i = 0; i < n; i++) {
+		set_fault(rows[i].fault);
+		assert_int_equal(open_config(config), rows[i].status);
+		expect_log(rows[i].log);
+		expect_nothing_open(before);
+	}
+}
+
 static void
 failures_are_told_and_leave_nothing(void **state)
 {
-	static const struct {
-		struct fault fault;
-		int status;
-		const char *log;
-	} rows[] = {
+	static const struct failure rows[] = {
 		{ { SOCKET, AF_UNSPEC, 0, EMFILE, false }, EX_OSERR,
 		    "Too many open files" },
 		{ { SOCKET, AF_UNSPEC, 1, ENOBUFS, false }, EX_OSERR,
@@ -768,28 +786,17 @@ failures_are_told_and_leave_nothing(void **state)
 		{ { LISTEN, AF_UNSPEC, 1, EOPNOTSUPP, false }, EX_UNAVAILABLE,
 		    "127.0.0.2:0: Operation not supported" },
 	};
-	const size_t before = count_descriptors();
+	const struct listener_config config =
+	    make_config("127.0.0.1 127.0.0.2", 0, AF_INET);
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		set_fault(rows[i].fault);
-		assert_int_equal(
-		    resolve_and_open("127.0.0.1 127.0.0.2", 0, AF_INET),
-		    rows[i].status);
-		expect_log(rows[i].log);
-		assert_int_equal(ls.n, 0);
-		assert_int_equal(count_descriptors(), before);
-	}
+	expect_failures(&config, rows, COUNT(rows));
 }
 
 static void
 failures_of_udp_are_told_and_leave_nothing(void **state)
 {
-	static const struct {
-		struct fault fault;
-		int status;
-		const char *log;
-	} rows[] = {
+	static const struct failure rows[] = {
 		{ { SOCKET, AF_UNSPEC, 2, EMFILE, true }, EX_OSERR,
 		    "127.0.0.1:0/udp: Too many open files" },
 		{ { BIND, AF_UNSPEC, 3, EACCES, true }, EX_NOPERM,
@@ -804,16 +811,9 @@ failures_of_udp_are_told_and_leave_nothing(void **state)
 	};
 	const struct listener_config config =
 	    make_udp_config("127.0.0.1 127.0.0.2", 0, AF_INET);
-	const size_t before = count_descriptors();
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		set_fault(rows[i].fault);
-		assert_int_equal(open_config(&config), rows[i].status);
-		expect_log(rows[i].log);
-		assert_int_equal(ls.n, 0);
-		assert_int_equal(count_descriptors(), before);
-	}
+	expect_failures(&config, rows, COUNT(rows));
 	/* UDP does not listen(2), so two are all that do. */
 	set_fault((struct fault){ LISTEN, AF_UNSPEC, UINT32_MAX, 0, true });
 	assert_int_equal(open_config(&config), 0);
@@ -844,48 +844,47 @@ absent_addresses_of_udp_are_left_out(void **state)
 	    ":0/udp: Cannot assign requested address\n");
 }
 
-static void
-every_socket_option_is_checked(void **state)
+/* Of those of IPv6, from the nth on.  Returns how many there are. */
+static unsigned
+expect_options_checked(
+    const struct listener_config *config, unsigned n, const char *log)
 {
 	const size_t before = count_descriptors();
-	const struct listener_config udp =
-	    make_udp_config("127.0.0.1 ::1", 0, AF_UNSPEC);
-	unsigned n = 0;
 
-	(void)state;
-	if (!has_ipv6())
-		skip();
-	/* How many are there? */
 	set_fault((struct fault){ SETSOCKOPT, AF_INET6, UINT32_MAX, 0, true });
-	assert_int_equal(resolve_and_open("::1", 0, AF_UNSPEC), 0);
-	n = fault_seen;
-	listeners_close(&ls);
-	assert_true(n >= 9);
-	for (unsigned i = 0; i < n; i++) {
-		set_fault(
-		    (struct fault){ SETSOCKOPT, AF_INET6, i, ENOMEM, true });
-		assert_int_equal(
-		    resolve_and_open("127.0.0.1 ::1", 0, AF_UNSPEC), EX_OSERR);
-		expect_log("[::1]:0: Cannot allocate memory");
-		assert_int_equal(ls.n, 0);
-		assert_int_equal(count_descriptors(), before);
-	}
-	/* UDP has its own behind them. */
-	set_fault((struct fault){ SETSOCKOPT, AF_INET6, UINT32_MAX, 0, true });
-	assert_int_equal(open_config(&udp), 0);
+	assert_int_equal(open_config(config), 0);
 
 	const unsigned all = fault_seen;
 
 	listeners_close(&ls);
-	assert_true(all >= n + 5);
-	for (unsigned i = n; i < all; i++) {
+	for (; n < all; n++) {
 		set_fault(
-		    (struct fault){ SETSOCKOPT, AF_INET6, i, ENOMEM, true });
-		assert_int_equal(open_config(&udp), EX_OSERR);
-		expect_log("[::1]:0/udp: Cannot allocate memory");
-		assert_int_equal(ls.n, 0);
-		assert_int_equal(count_descriptors(), before);
+		    (struct fault){ SETSOCKOPT, AF_INET6, n, ENOMEM, true });
+		assert_int_equal(open_config(config), EX_OSERR);
+		expect_log(log);
+		expect_nothing_open(before);
 	}
+	return all;
+}
+
+static void
+every_socket_option_is_checked(void **state)
+{
+	struct listener_config config =
+	    make_config("127.0.0.1 ::1", 0, AF_UNSPEC);
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+
+	const unsigned n = expect_options_checked(
+	    &config, 0, "[::1]:0: Cannot allocate memory");
+
+	assert_true(n >= 9);
+	/* UDP has its own behind them. */
+	config.udp = true;
+	assert_true(expect_options_checked(&config, n,
+			"[::1]:0/udp: Cannot allocate memory") >= n + 5);
 }
 
 /* A name may have addresses that this host has not; all of them is too much. */
@@ -1137,12 +1136,12 @@ make_accepted(void)
 		.fd = make_v4_listening(),
 		.addr = make_v4("127.0.0.1", 0),
 	};
-	int client, accepted;
+	int pair[2];
 
-	connect_to(&l, &client, &accepted);
-	close(client);
+	connect_to(&l, pair);
+	close(pair[1]);
 	close(l.fd);
-	return accepted;
+	return pair[0];
 }
 
 static int
@@ -1191,7 +1190,7 @@ static void
 open_sets_up_what_was_handed_over(void **state)
 {
 	struct listener_config config = make_config(":9", 9, AF_UNSPEC);
-	int client, accepted;
+	int pair[2];
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
@@ -1210,11 +1209,10 @@ open_sets_up_what_was_handed_over(void **state)
 	assert_int_equal(
 	    getsockopt(FIRST, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
 	assert_int_equal(info.tcpi_sacked, 3);
-	connect_to(&ls.at[0], &client, &accepted);
-	expect_stream(accepted, 600);
-	assert_false(fcntl(accepted, F_GETFL) & O_NONBLOCK);
-	close(accepted);
-	close(client);
+	connect_to(&ls.at[0], pair);
+	expect_stream(pair[0], 600);
+	assert_false(fcntl(pair[0], F_GETFL) & O_NONBLOCK);
+	close_pair(pair);
 	listeners_close(&ls);
 	expect_log(NULL);
 }
@@ -1263,7 +1261,7 @@ static void
 check_leaves_what_was_handed_over_alone(void **state)
 {
 	struct listener_config config = make_config("", 0, AF_UNSPEC);
-	int client, accepted;
+	int pair[2];
 
 	(void)state;
 	hand_over(0, make_v4_listening());
@@ -1284,9 +1282,8 @@ check_leaves_what_was_handed_over_alone(void **state)
 	assert_int_equal(get_int(FIRST, IPPROTO_TCP, TCP_NODELAY), 0);
 	/* It can still be served. */
 	assert_int_equal(listeners_open(&ls, &config), 0);
-	connect_to(&ls.at[0], &client, &accepted);
-	close(accepted);
-	close(client);
+	connect_to(&ls.at[0], pair);
+	close_pair(pair);
 	listeners_close(&ls);
 	expect_log(NULL);
 }
@@ -1332,8 +1329,7 @@ what_cannot_be_served_is_named(void **state)
 			    FIRST + good, rows[i].why);
 			expect_log(log);
 			/* Not one is left. */
-			assert_int_equal(ls.n, 0);
-			assert_int_equal(count_descriptors(), before);
+			expect_nothing_open(before);
 		}
 	}
 }
@@ -1370,8 +1366,7 @@ failing_to_set_up_closes_what_was_handed_over(void **state)
 	set_fault((struct fault){ SETSOCKOPT, AF_UNSPEC, 10, ENOMEM, false });
 	assert_int_equal(listeners_open(&ls, &config), EX_OSERR);
 	expect_log("cannot listen on 127.0.0.1:");
-	assert_int_equal(ls.n, 0);
-	assert_int_equal(count_descriptors(), before);
+	expect_nothing_open(before);
 }
 
 /*
@@ -1524,14 +1519,12 @@ closing_empties(void **state)
 	    resolve_and_open("127.0.0.1 127.0.0.2", 0, AF_INET), 0);
 	assert_int_equal(count_descriptors(), before + 2);
 	listeners_close(&ls);
-	assert_int_equal(ls.n, 0);
-	assert_int_equal(count_descriptors(), before);
+	expect_nothing_open(before);
 	listeners_close(&ls);
 	/* What was never opened, too. */
 	assert_int_equal(resolve("127.0.0.1", 7, AF_INET), 0);
 	listeners_close(&ls);
-	assert_int_equal(ls.n, 0);
-	assert_int_equal(count_descriptors(), before);
+	expect_nothing_open(before);
 }
 
 #define INHERIT_TEST(f)                                                        \

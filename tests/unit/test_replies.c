@@ -41,10 +41,32 @@ static struct {
 	char data[LARGEST];
 } batch;
 
+/* A message that was given to the kernel. */
+struct sent {
+	uint16_t to;
+	uint8_t from;
+	size_t datagrams, bytes;
+	size_t segment; /* 0: it is not to be cut */
+};
+
+static struct {
+	size_t calls, n;
+	struct sent at[CALLS_MAX];
+	int error; /* of every call */
+	const int *errors; /* or of the first ones, up to 0 */
+	size_t most; /* messages that a call takes, 0: all */
+	bool full; /* a call of this batch has found no room */
+	size_t waits; /* calls that may have waited for it in vain */
+	uint64_t random; /* not 0: calls fail by chance */
+	int chance_error;
+} kernel;
+
+/* The kernel takes all of it, until a test says otherwise. */
 static void
 make_batch(const struct datagram *what, size_t n)
 {
 	assert_true(n <= REPLIES_MAX);
+	memset(&kernel, 0, sizeof(kernel));
 	batch.n = n;
 	for (size_t i = 0; i < n; i++) {
 		const struct in_pktinfo info = {
@@ -77,27 +99,6 @@ make_batch(const struct datagram *what, size_t n)
 		msg->msg_controllen = CMSG_SPACE(sizeof(info));
 	}
 }
-
-/* A message that was given to the kernel. */
-struct sent {
-	uint16_t to;
-	uint8_t from;
-	size_t datagrams, bytes;
-	size_t segment; /* 0: it is not to be cut */
-};
-
-static struct {
-	size_t calls, n;
-	struct sent at[CALLS_MAX];
-	int error;
-	size_t fails; /* calls that do, from the first on */
-	const int *errors; /* or the first, each by one of these, up to 0 */
-	size_t most; /* messages that a call takes, 0: all */
-	bool full; /* a call of this batch has found no room */
-	size_t waits; /* calls that may have waited for it in vain */
-	uint64_t random; /* not 0: calls fail by chance */
-	int chance_error;
-} kernel;
 
 static struct sent
 describe(const struct msghdr *msg)
@@ -145,7 +146,8 @@ describe(const struct msghdr *msg)
 static int
 next_error(void)
 {
-	if (kernel.calls++ < kernel.fails)
+	kernel.calls++;
+	if (kernel.error != 0)
 		return kernel.error;
 	if (kernel.random != 0 && random_below(&kernel.random, 3) == 0)
 		return kernel.chance_error;
@@ -179,14 +181,6 @@ __wrap_sendmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags)
 	return (int)n;
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	memset(&kernel, 0, sizeof(kernel));
-	return 0;
-}
-
 static struct replies_sent
 send_batch(void)
 {
@@ -210,7 +204,6 @@ expect_messages(
 	uint64_t bytes = 0;
 
 	make_batch(what, n);
-	setup(NULL);
 
 	const struct replies_sent sent = send_batch();
 
@@ -308,7 +301,6 @@ large_ones_go_as_several(void **state)
 	for (size_t i = 0; i < REPLIES_MAX; i++)
 		what[i].size = LARGEST;
 	make_batch(what, REPLIES_MAX);
-	setup(NULL);
 	assert_int_equal(send_batch().datagrams, REPLIES_MAX);
 	assert_int_equal(kernel.n, REPLIES_MAX);
 }
@@ -316,49 +308,17 @@ large_ones_go_as_several(void **state)
 static const struct datagram some[] = { { 5000, 1, 100 }, { 5000, 1, 100 },
 	{ 5001, 1, 7 }, { 5000, 1, 100 }, { 5000, 1, 9 } };
 
-static void
-short_sends_go_on(void **state)
-{
-	(void)state;
-	kernel.most = 1;
-	make_batch(some, COUNT(some));
-
-	const struct replies_sent sent = send_batch();
-
-	assert_int_equal(sent.datagrams, 5);
-	assert_int_equal(sent.bytes, 316);
-	assert_int_equal(kernel.calls, 3);
-	assert_int_equal(kernel.n, 3);
-}
-
-static void
-interrupted_sends_are_made_again(void **state)
-{
-	(void)state;
-	kernel.error = EINTR;
-	kernel.fails = 3;
-	make_batch(some, COUNT(some));
-
-	const struct replies_sent sent = send_batch();
-
-	assert_int_equal(sent.datagrams, 5);
-	assert_int_equal(sent.lost, 0);
-	assert_int_equal(kernel.calls, 4);
-}
-
 /* A way that is narrower, an interface that cannot: one by one, they go. */
 static void
 what_cannot_be_cut_is_sent_apart(void **state)
 {
-	static const int errors[] = { EINVAL, EMSGSIZE, EIO, EOPNOTSUPP, EPERM,
-		ENOBUFS };
+	static const int errors[][2] = { { EINVAL }, { EMSGSIZE }, { EIO },
+		{ EOPNOTSUPP }, { EPERM }, { ENOBUFS } };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
-		setup(NULL);
-		kernel.error = errors[i];
-		kernel.fails = 1;
 		make_batch(some, COUNT(some));
+		kernel.errors = errors[i]; /* the first only */
 
 		const struct replies_sent sent = send_batch();
 
@@ -375,65 +335,58 @@ what_cannot_be_cut_is_sent_apart(void **state)
 	}
 }
 
-/* Of those the first cannot be sent at all, either. */
+/* What becomes of some when the first calls fail, or take few. */
 static void
-each_may_be_lost(void **state)
+what_fails_is_lost_and_no_more(void **state)
 {
+	static const struct {
+		const char *name;
+		int errors[8];
+		size_t most;
+		const char *want;
+	} rows[] = {
+		{ "short sends", { 0 }, 1,
+		    "5 of 316 bytes, 0 lost: 3 messages, 3 calls, 0 waits" },
+		{ "interruptions", { EINTR, EINTR, EINTR }, 0,
+		    "5 of 316 bytes, 0 lost: 3 messages, 4 calls, 0 waits" },
+		/* Of three as one, and of the first of them. */
+		{ "interruptions apart", { EINVAL, EINTR, EINTR }, 0,
+		    "5 of 316 bytes, 0 lost: 5 messages, 7 calls, 0 waits" },
+		{ "one that cannot be sent", { EPERM, EPERM }, 0,
+		    "4 of 216 bytes, 1 lost: 4 messages, 5 calls, 0 waits" },
+		/* Three messages, and three apart. */
+		{ "all", { EPERM, EPERM, EPERM, EPERM, EPERM, EPERM }, 0,
+		    "0 of 0 bytes, 5 lost: 0 messages, 6 calls, 0 waits" },
+		/* The network takes no more for now, and would not apart. */
+		{ "no room", { EAGAIN }, 0,
+		    "2 of 16 bytes, 3 lost: 2 messages, 2 calls, 1 waits" },
+		/* The one, three apart, and the rest. */
+		{ "no room apart", { EINVAL, EAGAIN }, 0,
+		    "4 of 216 bytes, 1 lost: 4 messages, 5 calls, 1 waits" },
+		/* Nor does what comes behind them wait again. */
+		{ "no room for long",
+		    { EINVAL, EAGAIN, EAGAIN, EAGAIN, EAGAIN }, 0,
+		    "1 of 9 bytes, 4 lost: 1 messages, 6 calls, 1 waits" },
+	};
+
 	(void)state;
-	kernel.error = EPERM;
-	kernel.fails = 2;
-	make_batch(some, COUNT(some));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char got[256];
 
-	struct replies_sent sent = send_batch();
+		make_batch(some, COUNT(some));
+		kernel.errors = rows[i].errors;
+		kernel.most = rows[i].most;
 
-	assert_int_equal(sent.datagrams, 4);
-	assert_int_equal(sent.bytes, 216);
-	assert_int_equal(sent.lost, 1);
+		const struct replies_sent sent = send_batch();
 
-	/* All of them. */
-	setup(NULL);
-	kernel.error = EPERM;
-	kernel.fails = SIZE_MAX;
-	make_batch(some, COUNT(some));
-	sent = send_batch();
-	assert_int_equal(sent.datagrams, 0);
-	assert_int_equal(sent.bytes, 0);
-	assert_int_equal(sent.lost, 5);
-	/* Three messages, and three apart. */
-	assert_int_equal(kernel.calls, 6);
-}
-
-static void
-interrupted_ones_are_not_lost(void **state)
-{
-	static const int errors[] = { EINVAL, EINTR, EINTR, 0 };
-
-	(void)state;
-	kernel.errors = errors;
-	make_batch(some, COUNT(some));
-
-	const struct replies_sent sent = send_batch();
-
-	assert_int_equal(sent.datagrams, 5);
-	assert_int_equal(sent.lost, 0);
-}
-
-/* The network takes no more for now, and would not apart. */
-static void
-no_room_is_not_tried_again(void **state)
-{
-	(void)state;
-	kernel.error = EAGAIN;
-	kernel.fails = 1;
-	make_batch(some, COUNT(some));
-
-	const struct replies_sent sent = send_batch();
-
-	assert_int_equal(sent.datagrams, 2);
-	assert_int_equal(sent.bytes, 16);
-	assert_int_equal(sent.lost, 3);
-	assert_int_equal(kernel.calls, 2);
-	assert_int_equal(kernel.waits, 1);
+		snprintf(got, sizeof(got),
+		    "%ju of %ju bytes, %ju lost: "
+		    "%zu messages, %zu calls, %zu waits",
+		    (uintmax_t)sent.datagrams, (uintmax_t)sent.bytes,
+		    (uintmax_t)sent.lost, kernel.n, kernel.calls, kernel.waits);
+		if (strcmp(got, rows[i].want) != 0)
+			fail_msg("%s: %s", rows[i].name, got);
+	}
 }
 
 /* One queue that is full, as of a slow interface, is waited for once. */
@@ -448,7 +401,6 @@ full_queue_is_waited_for_once(void **state)
 		what[i] = (struct datagram){ (uint16_t)(5000 + i), 1, 100 };
 	make_batch(what, REPLIES_MAX);
 	kernel.error = EAGAIN;
-	kernel.fails = SIZE_MAX;
 	sent = send_batch();
 	assert_int_equal(sent.datagrams, 0);
 	assert_int_equal(sent.bytes, 0);
@@ -461,7 +413,7 @@ full_queue_is_waited_for_once(void **state)
 	sent = send_batch();
 	assert_int_equal(sent.lost, REPLIES_MAX);
 	assert_int_equal(kernel.waits, 2);
-	kernel.fails = 0;
+	kernel.error = 0;
 	sent = send_batch();
 	assert_int_equal(sent.datagrams, REPLIES_MAX);
 	assert_int_equal(sent.lost, 0);
@@ -476,8 +428,8 @@ others_go_past_a_full_queue(void **state)
 		{ 5001, 1, 7 }, { 5002, 1, 8 }, { 5003, 1, 9 } };
 
 	(void)state;
-	kernel.errors = errors;
 	make_batch(what, COUNT(what));
+	kernel.errors = errors;
 
 	const struct replies_sent sent = send_batch();
 
@@ -486,37 +438,6 @@ others_go_past_a_full_queue(void **state)
 	assert_int_equal(sent.lost, 2);
 	assert_int_equal(kernel.waits, 1);
 	assert_int_equal(kernel.calls, 4);
-}
-
-/* Those that are sent apart, too, and what comes behind them. */
-static void
-full_queue_is_waited_for_once_apart(void **state)
-{
-	/* Of three as one, and of the first of them. */
-	static const int errors[] = { EINVAL, EAGAIN, 0 };
-	struct replies_sent sent;
-
-	(void)state;
-	kernel.errors = errors;
-	make_batch(some, COUNT(some));
-	sent = send_batch();
-	assert_int_equal(sent.datagrams, 4);
-	assert_int_equal(sent.bytes, 216);
-	assert_int_equal(sent.lost, 1);
-	assert_int_equal(kernel.waits, 1);
-	/* The one, three apart, and the rest. */
-	assert_int_equal(kernel.calls, 5);
-
-	static const int more[] = { EINVAL, EAGAIN, EAGAIN, EAGAIN, EAGAIN, 0 };
-
-	setup(NULL);
-	kernel.errors = more;
-	make_batch(some, COUNT(some));
-	sent = send_batch();
-	assert_int_equal(sent.datagrams, 1);
-	assert_int_equal(sent.bytes, 9);
-	assert_int_equal(sent.lost, 4);
-	assert_int_equal(kernel.waits, 1);
 }
 
 /*
@@ -545,7 +466,6 @@ nothing_is_lost_in_the_counting(void **state)
 				100 + random_below(&random, 3),
 			};
 		make_batch(what, n);
-		setup(NULL);
 		kernel.most = random_below(&random, 4);
 		if (failing > 0) {
 			kernel.random = SEED + (uint64_t)round;
@@ -589,19 +509,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(those_of_one_size_go_as_one, setup),
-		cmocka_unit_test_setup(large_ones_go_as_several, setup),
-		cmocka_unit_test_setup(short_sends_go_on, setup),
-		cmocka_unit_test_setup(interrupted_sends_are_made_again, setup),
-		cmocka_unit_test_setup(what_cannot_be_cut_is_sent_apart, setup),
-		cmocka_unit_test_setup(each_may_be_lost, setup),
-		cmocka_unit_test_setup(interrupted_ones_are_not_lost, setup),
-		cmocka_unit_test_setup(no_room_is_not_tried_again, setup),
-		cmocka_unit_test_setup(full_queue_is_waited_for_once, setup),
-		cmocka_unit_test_setup(others_go_past_a_full_queue, setup),
-		cmocka_unit_test_setup(
-		    full_queue_is_waited_for_once_apart, setup),
-		cmocka_unit_test_setup(nothing_is_lost_in_the_counting, setup),
+		cmocka_unit_test(those_of_one_size_go_as_one),
+		cmocka_unit_test(large_ones_go_as_several),
+		cmocka_unit_test(what_fails_is_lost_and_no_more),
+		cmocka_unit_test(what_cannot_be_cut_is_sent_apart),
+		cmocka_unit_test(full_queue_is_waited_for_once),
+		cmocka_unit_test(others_go_past_a_full_queue),
+		cmocka_unit_test(nothing_is_lost_in_the_counting),
 	};
 
 	return cmocka_run_group_tests_name("replies", tests, NULL, NULL);

@@ -301,6 +301,12 @@ teardown(void **state)
 	return 0;
 }
 
+static uint16_t
+port_of(struct address addr)
+{
+	return address_port(&addr);
+}
+
 /* Add one to those that a worker will serve.  Returns where it is. */
 static struct address
 add_socket(int type, struct address addr, bool dual)
@@ -329,6 +335,14 @@ static struct address
 add_v6(const char *ip)
 {
 	return add_socket(SOCK_DGRAM, make_v6(ip, 0, 0), false);
+}
+
+/* A socket for IPv4: of IPv4, or of IPv6 that takes it, too. */
+static struct address
+add_wildcard(bool dual)
+{
+	return dual ? add_socket(SOCK_DGRAM, make_v6("::", 0, 0), true)
+		    : add_v4("0.0.0.0");
 }
 
 static void
@@ -448,6 +462,15 @@ expect_nothing(int fd)
 	assert_int_equal(errno, EAGAIN);
 }
 
+/* One of 127.0.0.1 that a worker will serve, and who asks there. */
+static int
+add_asked(void)
+{
+	const struct address at = add_v4("127.0.0.1");
+
+	return make_asker(NULL, &at);
+}
+
 /*
  * Reports.
  */
@@ -504,6 +527,17 @@ collect(uint64_t n)
 	return sum;
 }
 
+/* What is left of them in the pipe. */
+static struct udp_report
+read_reports(void)
+{
+	struct udp_report sum = { 0 };
+
+	while (read_report(&sum))
+		;
+	return sum;
+}
+
 static void
 expect_report(const struct udp_report *r, uint64_t datagrams, uint64_t lost,
     uint64_t fast, uint64_t source)
@@ -512,6 +546,17 @@ expect_report(const struct udp_report *r, uint64_t datagrams, uint64_t lost,
 	assert_int_equal(r->sent.lost, lost);
 	assert_int_equal(r->refused[UDP_FAST], fast);
 	assert_int_equal(r->refused[UDP_SOURCE], source);
+}
+
+/* That many, and no others, in however many pieces. */
+static struct udp_report
+expect_reports(
+    uint64_t datagrams, uint64_t lost, uint64_t fast, uint64_t source)
+{
+	const struct udp_report r = collect(datagrams + lost + fast + source);
+
+	expect_report(&r, datagrams, lost, fast, source);
+	return r;
 }
 
 /*
@@ -524,8 +569,7 @@ datagrams_come_back_as_they_were(void **state)
 	static const size_t sizes[] = { 0, 1, 2, 512, 1472, 1473, 65506,
 		LARGEST, 0, 5 };
 	static char data[LARGEST];
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 	uint64_t bytes = 0;
 
 	(void)state;
@@ -540,9 +584,8 @@ datagrams_come_back_as_they_were(void **state)
 	expect_nothing(asker); /* one for each */
 	close(asker);
 
-	const struct udp_report r = collect(COUNT(sizes));
+	const struct udp_report r = expect_reports(COUNT(sizes), 0, 0, 0);
 
-	expect_report(&r, COUNT(sizes), 0, 0, 0);
 	assert_int_equal(r.sent.bytes, bytes);
 	stop();
 }
@@ -592,10 +635,7 @@ many_come_back_in_order(void **state)
 			expect_reply(asker[i], &n, 1 + (size_t)n % sizeof(n));
 		close(asker[i]);
 	}
-
-	const struct udp_report r = collect(N * COUNT(at));
-
-	expect_report(&r, N * COUNT(at), 0, 0, 0);
+	expect_reports(N * COUNT(at), 0, 0, 0);
 	stop();
 }
 
@@ -624,9 +664,8 @@ equal_ones_come_back_apart(void **state)
 		}
 	}
 
-	const struct udp_report r = collect(N * COUNT(sizes));
+	const struct udp_report r = expect_reports(N * COUNT(sizes), 0, 0, 0);
 
-	expect_report(&r, N * COUNT(sizes), 0, 0, 0);
 	assert_int_equal(r.sent.bytes, N * (1 + 512 + 1472 + 1473));
 	close_pair(asker);
 	stop();
@@ -638,17 +677,14 @@ reply_is_from_where_was_asked(void **state)
 {
 	static const char *const ips[] = { "127.0.0.1", "127.0.0.5",
 		"127.99.88.77" };
-	const uint16_t v4 =
-	    address_port((const struct address[]){ add_v4("0.0.0.0") });
+	const uint16_t v4 = port_of(add_v4("0.0.0.0"));
 	uint16_t v6 = 0, dual = 0;
 	struct address to;
 
 	(void)state;
 	if (has_ipv6()) {
-		to = add_v6("::");
-		v6 = address_port(&to);
-		to = add_socket(SOCK_DGRAM, make_v6("::", 0, 0), true);
-		dual = address_port(&to);
+		v6 = port_of(add_v6("::"));
+		dual = port_of(add_wildcard(true));
 	}
 	start();
 	for (size_t i = 0; i < COUNT(ips); i++) {
@@ -703,8 +739,7 @@ worker_has_few_descriptors(void **state)
 
 	/* Others lie between and behind them. */
 	const int other = dup(STDERR_FILENO);
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	start();
 	expect_echo(asker, "hello");
@@ -771,8 +806,7 @@ sources_that_may_answer_are_refused(void **state)
 	happens.nfrom = COUNT(from);
 	happens.keep = true;
 
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	start();
 	for (size_t i = 0; i < COUNT(sources); i++)
@@ -780,10 +814,10 @@ sources_that_may_answer_are_refused(void **state)
 	for (size_t i = 0; i < COUNT(sources); i++)
 		good += sources[i].answered;
 
-	const struct udp_report r = collect(COUNT(sources));
+	const struct udp_report r =
+	    expect_reports(good, 0, 0, COUNT(sources) - good);
 
 	stop();
-	expect_report(&r, good, 0, 0, COUNT(sources) - good);
 	assert_int_equal(r.sent.bytes, good);
 	/* The first that was refused. */
 	assert_true(address_equal(&r.from[UDP_SOURCE], &from[0]));
@@ -826,9 +860,8 @@ own_ports_are_refused(void **state)
 	}
 	close(other);
 
-	const struct udp_report r = collect(COUNT(at) + 1);
+	const struct udp_report r = expect_reports(1, 0, 0, COUNT(at));
 
-	expect_report(&r, 1, 0, 0, COUNT(at));
 	assert_int_equal(
 	    address_port(&r.from[UDP_SOURCE]), address_port(&at[0]));
 	assert_int_equal(r.from[UDP_SOURCE].len, sizeof(struct sockaddr_in));
@@ -842,7 +875,6 @@ echo_is_not_answered(void **state)
 	const struct address at = add_v4("127.0.0.1");
 	const struct address from = make_v4("127.0.0.1", 0);
 	const int asker = make_socket(SOCK_DGRAM, &from, false);
-	struct address self = name_of(asker);
 
 	(void)state;
 	happens.from = &at; /* it seems to ask itself */
@@ -850,22 +882,11 @@ echo_is_not_answered(void **state)
 	start();
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(sendto(asker, "x", 1, 0, &at.sa, at.len), 1);
-
-	const struct udp_report r = collect(10);
-
-	expect_report(&r, 0, 0, 0, 10);
+	expect_reports(0, 0, 0, 10);
 	expect_nothing(asker);
-	assert_int_not_equal(address_port(&self), address_port(&at));
+	assert_int_not_equal(port_of(name_of(asker)), address_port(&at));
 	close(asker);
 	stop();
-}
-
-/* A socket for IPv4: of IPv4, or of IPv6 that takes it, too. */
-static struct address
-add_wildcard(bool dual)
-{
-	return dual ? add_socket(SOCK_DGRAM, make_v6("::", 0, 0), true)
-		    : add_v4("0.0.0.0");
 }
 
 /* All that are asked at once would answer. */
@@ -874,8 +895,7 @@ expect_no_answer_to_broadcasts(bool dual)
 {
 	static const char *const ips[] = { "127.255.255.255",
 		"255.255.255.255" };
-	const uint16_t port =
-	    address_port((const struct address[]){ add_wildcard(dual) });
+	const uint16_t port = port_of(add_wildcard(dual));
 	struct address to = make_v4("127.0.0.1", port);
 	const int other = make_asker(NULL, &to);
 	uint64_t n = 0;
@@ -896,10 +916,7 @@ expect_no_answer_to_broadcasts(bool dual)
 	}
 	close(other);
 	assert_true(n >= 1);
-
-	const struct udp_report r = collect(COUNT(ips) + n);
-
-	expect_report(&r, COUNT(ips), 0, 0, n);
+	expect_reports(COUNT(ips), 0, 0, n);
 	stop();
 }
 
@@ -919,26 +936,30 @@ broadcasts_are_refused_by_ipv6(void **state)
 	expect_no_answer_to_broadcasts(true);
 }
 
+/* Join a group, or send to it, on the loopback alone. */
 static void
-expect_no_answer_to_multicasts(bool dual)
+set_group(int fd, int name)
 {
-	const uint16_t port =
-	    address_port((const struct address[]){ add_wildcard(dual) });
 	const struct ip_mreqn group = {
 		.imr_multiaddr.s_addr = htonl(0xefffff07), /* 239.255.255.7 */
 		.imr_address.s_addr = htonl(INADDR_LOOPBACK),
 		.imr_ifindex = (int)if_nametoindex("lo"),
 	};
+
+	assert_int_equal(
+	    setsockopt(fd, IPPROTO_IP, name, &group, sizeof(group)), 0);
+}
+
+static void
+expect_no_answer_to_multicasts(bool dual)
+{
+	const uint16_t port = port_of(add_wildcard(dual));
 	struct address to = make_v4("127.0.0.1", port);
 	const int other = make_asker(NULL, &to);
 	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	assert_int_equal(setsockopt(ls.at[0].fd, IPPROTO_IP, IP_ADD_MEMBERSHIP,
-			     &group, sizeof(group)),
-	    0);
-	assert_int_equal(
-	    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof(group)),
-	    0);
+	set_group(ls.at[0].fd, IP_ADD_MEMBERSHIP);
+	set_group(fd, IP_MULTICAST_IF);
 	start();
 	to = make_v4("239.255.255.7", port);
 	assert_int_equal(sendto(fd, "hello", 5, 0, &to.sa, to.len), 5);
@@ -946,10 +967,7 @@ expect_no_answer_to_multicasts(bool dual)
 	expect_nothing(fd);
 	close(other);
 	close(fd);
-
-	const struct udp_report r = collect(2);
-
-	expect_report(&r, 1, 0, 0, 1);
+	expect_reports(1, 0, 0, 1);
 	stop();
 }
 
@@ -978,11 +996,6 @@ early_datagrams_are_told_apart(void **state)
 {
 	const struct address any = make_v4("0.0.0.0", 0);
 	struct listener *l = &ls.at[ls.n++];
-	const struct ip_mreqn group = {
-		.imr_multiaddr.s_addr = htonl(0xefffff07), /* 239.255.255.7 */
-		.imr_address.s_addr = htonl(INADDR_LOOPBACK),
-		.imr_ifindex = (int)if_nametoindex("lo"),
-	};
 
 	(void)state;
 	*l = (struct listener){
@@ -994,19 +1007,13 @@ early_datagrams_are_told_apart(void **state)
 	struct address to = make_v4("127.0.0.5", address_port(&l->addr));
 	const int asker = make_asker(NULL, &to);
 
-	assert_int_equal(setsockopt(l->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP,
-			     &group, sizeof(group)),
-	    0);
-	assert_int_equal(setsockopt(asker, IPPROTO_IP, IP_MULTICAST_IF, &group,
-			     sizeof(group)),
-	    0);
+	set_group(l->fd, IP_ADD_MEMBERSHIP);
+	set_group(asker, IP_MULTICAST_IF);
 	ask(asker, "early", 5);
 
 	const int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	assert_int_equal(setsockopt(other, IPPROTO_IP, IP_MULTICAST_IF, &group,
-			     sizeof(group)),
-	    0);
+	set_group(other, IP_MULTICAST_IF);
 	to = make_v4("239.255.255.7", address_port(&l->addr));
 	assert_int_equal(sendto(other, "early", 5, 0, &to.sa, to.len), 5);
 	assert_int_equal(socket_set_datagram(l->fd, AF_INET), 0);
@@ -1016,10 +1023,7 @@ early_datagrams_are_told_apart(void **state)
 	expect_nothing(other);
 	close(asker);
 	close(other);
-
-	const struct udp_report r = collect(3);
-
-	expect_report(&r, 2, 0, 0, 1);
+	expect_reports(2, 0, 0, 1);
 	stop();
 }
 
@@ -1033,25 +1037,23 @@ multicasts_of_ipv6_are_refused(void **state)
 	(void)state;
 	if (!has_ipv6())
 		skip();
+
+	const struct address at = add_v6("::1");
+	const int asker = make_asker(NULL, &at);
+
 	for (size_t i = 0; i < COUNT(groups); i++) {
 		const struct address group = make_v6(groups[i], 0, 0);
-		const struct address at = add_v6("::1");
-		const int asker = make_asker(NULL, &at);
 
 		happens.to = &group.in6.sin6_addr;
 		start();
 		ask(asker, "hello", 5);
 		ask(asker, "", 0);
-
-		const struct udp_report r = collect(2);
-
-		expect_report(&r, 0, 0, 0, 2);
+		expect_reports(0, 0, 0, 2);
 		expect_nothing(asker);
-		close(asker);
 		stop();
 		happens.to = NULL;
-		close(ls.at[--ls.n].fd);
 	}
+	close(asker);
 }
 
 /* What happens to something that is for a group, when it seems to be cut. */
@@ -1069,12 +1071,12 @@ expect_spoilt(const struct address *at, bool answered)
 	expect_echo(asker, "hello");
 	expect_nothing(asker);
 
-	const struct udp_report r = collect(2);
+	const struct udp_report r =
+	    expect_reports(1 + answered, 0, 0, !answered);
 
-	expect_report(&r, 1 + answered, 0, 0, !answered);
 	if (!answered)
-		assert_int_equal(address_port(&r.from[UDP_SOURCE]),
-		    address_port((const struct address[]){ name_of(asker) }));
+		assert_int_equal(
+		    address_port(&r.from[UDP_SOURCE]), port_of(name_of(asker)));
 	close(asker);
 	stop();
 }
@@ -1087,8 +1089,7 @@ add_all_families(struct address at[static 3])
 	if (!has_ipv6())
 		return 1;
 	at[1] = add_v6("::1");
-	at[2] = make_v4("127.0.0.1",
-	    address_port((const struct address[]){ add_wildcard(true) }));
+	at[2] = make_v4("127.0.0.1", port_of(add_wildcard(true)));
 	return 3;
 }
 
@@ -1143,10 +1144,7 @@ what_the_kernel_cuts_is_refused(void **state)
 	start();
 	for (int i = 0; i < 3; i++)
 		ask(asker, "hello", 5);
-
-	const struct udp_report r = collect(3);
-
-	expect_report(&r, 0, 0, 0, 3);
+	expect_reports(0, 0, 0, 3);
 	expect_nothing(asker);
 	close(asker);
 	stop();
@@ -1177,10 +1175,7 @@ sockets_of_others_are_served(void **state)
 			expect_echo(asker, "hello");
 			close(asker);
 		}
-
-		const struct udp_report r = collect(n);
-
-		expect_report(&r, n, 0, 0, 0);
+		expect_reports(n, 0, 0, 0);
 		stop();
 	}
 }
@@ -1220,9 +1215,8 @@ source_has_its_rate(void **state)
 	}
 
 	const struct address first = name_of(asker[0]);
-	const struct udp_report r = collect(3 * (4 + 5 + 1 + 1 + 1 + 1));
+	const struct udp_report r = expect_reports(3 * 7, 0, 3 * 6, 0);
 
-	expect_report(&r, 3 * 7, 0, 3 * 6, 0);
 	assert_true(address_equal(&r.from[UDP_FAST], &first));
 	for (size_t i = 0; i < COUNT(asker); i++)
 		close(asker[i]);
@@ -1236,8 +1230,7 @@ sources_may_be_many(void **state)
 {
 	enum { N = SOURCES_SPARE + 1024, IN_FLIGHT = 32 };
 	static struct address from[N];
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 	const struct address self = name_of(asker);
 
 	(void)state;
@@ -1255,10 +1248,7 @@ sources_may_be_many(void **state)
 		if (i % IN_FLIGHT == IN_FLIGHT - 1)
 			expect_reply(asker, "x", 1);
 	}
-
-	const struct udp_report r = collect(N);
-
-	expect_report(&r, N, 0, 0, 0);
+	expect_reports(N, 0, 0, 0);
 	close(asker);
 	stop();
 }
@@ -1278,8 +1268,7 @@ prefix_is_a_source(void **state)
 		int prefix;
 		unsigned good;
 	} rows[] = { { 64, 4 }, { 128, 5 }, { 48, 3 } };
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	happens.from = from;
@@ -1295,10 +1284,8 @@ prefix_is_a_source(void **state)
 		continue_it();
 		stop();
 
-		struct udp_report r = { 0 };
+		const struct udp_report r = read_reports();
 
-		while (read_report(&r))
-			;
 		expect_report(
 		    &r, rows[i].good, 0, COUNT(from) - rows[i].good, 0);
 	}
@@ -1311,8 +1298,7 @@ refused_for_another_reason_costs_nothing(void **state)
 {
 	const struct address from[] = { make_v4("192.0.2.7", 7),
 		make_v4("192.0.2.7", 19), make_v4("192.0.2.7", 5000) };
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	happens.from = from;
@@ -1323,9 +1309,8 @@ refused_for_another_reason_costs_nothing(void **state)
 	for (size_t i = 0; i < 2 * COUNT(from); i++)
 		ask(asker, "x", 1);
 
-	const struct udp_report r = collect(2 * COUNT(from));
+	const struct udp_report r = expect_reports(1, 0, 1, 4);
 
-	expect_report(&r, 1, 0, 1, 4);
 	assert_true(address_equal(&r.from[UDP_SOURCE], &from[0]));
 	assert_true(address_equal(&r.from[UDP_FAST], &from[2]));
 	close(asker);
@@ -1347,8 +1332,7 @@ expect_two_echoes(int asker)
 static void
 first_report_comes_at_once(void **state)
 {
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 	struct pollfd pfd = { .fd = report, .events = POLLIN };
 	struct udp_report r = { 0 };
 
@@ -1388,8 +1372,7 @@ first_report_comes_at_once(void **state)
 static void
 later_report_comes_by_itself(void **state)
 {
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 	struct pollfd pfd = { .fd = report, .events = POLLIN };
 	struct udp_report r = { 0 };
 
@@ -1411,9 +1394,7 @@ static void
 report_waits_for_room(void **state)
 {
 	static const char page[4096];
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
-	struct udp_report r = { 0 };
+	const int asker = add_asked();
 	char some[4096];
 	size_t filled = 0;
 	ssize_t n;
@@ -1435,9 +1416,7 @@ report_waits_for_room(void **state)
 			break;
 	}
 	assert_int_equal(filled, 0);
-	r = collect(10);
-	expect_report(&r, 10, 0, 0, 0);
-	assert_int_equal(r.sent.bytes, 50);
+	assert_int_equal(expect_reports(10, 0, 0, 0).sent.bytes, 50);
 	close(asker);
 	stop();
 }
@@ -1458,7 +1437,6 @@ stop_answers_what_has_arrived(void **state)
 	for (size_t i = 0; i < COUNT(signals); i++) {
 		const int asker[] = { make_asker(NULL, &at[0]),
 			make_asker(NULL, &at[1]) };
-		struct udp_report r = { 0 };
 
 		start();
 		expect_echo(asker[0], "hello");
@@ -1474,9 +1452,10 @@ stop_answers_what_has_arrived(void **state)
 				expect_reply(asker[j], &n, sizeof(n));
 			close(asker[j]);
 		}
+
 		/* And told before its time. */
-		while (read_report(&r))
-			;
+		const struct udp_report r = read_reports();
+
 		expect_report(&r, 2 * N + 1, 0, 0, 0);
 	}
 }
@@ -1484,8 +1463,7 @@ stop_answers_what_has_arrived(void **state)
 static void
 stop_is_noticed_in_a_flood(void **state)
 {
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	happens.always_ready = true; /* so ppoll(2) lets no signal in */
@@ -1499,8 +1477,7 @@ static void
 other_signals_do_no_harm(void **state)
 {
 	static const int signals[] = { SIGHUP, SIGPIPE, SIGUSR1, SIGCHLD };
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	start();
@@ -1515,8 +1492,7 @@ other_signals_do_no_harm(void **state)
 static void
 worker_ends_with_its_parent(void **state)
 {
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	start();
@@ -1535,8 +1511,7 @@ static void
 short_sends_go_on(void **state)
 {
 	enum { N = 40 };
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 	char text[N];
 
 	(void)state;
@@ -1551,9 +1526,8 @@ short_sends_go_on(void **state)
 	for (size_t n = 1; n <= N; n++)
 		expect_reply(asker, text, n);
 
-	const struct udp_report r = collect(N);
+	const struct udp_report r = expect_reports(N, 0, 0, 0);
 
-	expect_report(&r, N, 0, 0, 0);
 	assert_int_equal(r.sent.bytes, N * (N + 1) / 2);
 	close(asker);
 	stop();
@@ -1568,12 +1542,10 @@ one_that_cannot_be_sent_is_lost(void **state)
 		ECONNREFUSED };
 	static const char *const texts[] = { "a", "!", "b", "c", "!!", "!!!",
 		"d" };
+	const int asker = add_asked();
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
-		const struct address at = add_v4("127.0.0.1");
-		const int asker = make_asker(NULL, &at);
-
 		happens.send_error = errors[i];
 		start();
 		suspend_it();
@@ -1584,15 +1556,13 @@ one_that_cannot_be_sent_is_lost(void **state)
 			if (texts[j][0] != '!')
 				expect_reply(asker, texts[j], strlen(texts[j]));
 
-		const struct udp_report r = collect(COUNT(texts));
+		const struct udp_report r = expect_reports(4, 3, 0, 0);
 
-		expect_report(&r, 4, 3, 0, 0);
 		assert_int_equal(r.sent.bytes, 4);
 		expect_nothing(asker);
-		close(asker);
 		stop();
-		close(ls.at[--ls.n].fd);
 	}
+	close(asker);
 }
 
 /* The network takes no more for now: what it was asked to take is lost. */
@@ -1601,8 +1571,7 @@ what_there_is_no_room_for_is_lost(void **state)
 {
 	/* Those of one size are sent as one. */
 	static const char *const texts[] = { "a", "bb", "!!", "cc", "d" };
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	happens.send_error = EAGAIN;
@@ -1617,9 +1586,8 @@ what_there_is_no_room_for_is_lost(void **state)
 	/* It goes on. */
 	expect_echo(asker, "!!");
 
-	const struct udp_report r = collect(COUNT(texts) + 1);
+	const struct udp_report r = expect_reports(3, 3, 0, 0);
 
-	expect_report(&r, 3, 3, 0, 0);
 	assert_int_equal(r.sent.bytes, 4);
 	close(asker);
 	stop();
@@ -1628,18 +1596,14 @@ what_there_is_no_room_for_is_lost(void **state)
 static void
 interrupted_send_is_made_again(void **state)
 {
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	happens.send_error = EINTR;
 	happens.send_once = true;
 	start();
 	expect_echo(asker, "!");
-
-	const struct udp_report r = collect(1);
-
-	expect_report(&r, 1, 0, 0, 0);
+	expect_reports(1, 0, 0, 0);
 	close(asker);
 	stop();
 }
@@ -1651,20 +1615,17 @@ receiving_may_be_disturbed(void **state)
 	static const int errors[] = { EINTR, EAGAIN, ECONNREFUSED, EHOSTUNREACH,
 		ENETUNREACH, EHOSTDOWN, ENETDOWN, ENOPROTOOPT, EPROTO, EACCES,
 		EPERM, EMSGSIZE, ETIMEDOUT };
+	const int asker = add_asked();
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
-		const struct address at = add_v4("127.0.0.1");
-		const int asker = make_asker(NULL, &at);
-
 		happens.receive_error = errors[i];
 		happens.receive_once = true;
 		start();
 		expect_echo(asker, "hello");
-		close(asker);
 		stop();
-		close(ls.at[--ls.n].fd);
 	}
+	close(asker);
 }
 
 /* A manager handed over one that is connected, and its peer went away. */
@@ -1684,10 +1645,7 @@ connected_socket_survives_its_peer(void **state)
 	ask(asker, "hello", 5);
 	close(asker);
 	continue_it(); /* its reply is answered by ICMP */
-
-	const struct udp_report r = collect(2);
-
-	expect_report(&r, 2, 0, 0, 0);
+	expect_reports(2, 0, 0, 0);
 	asker = make_asker(&from, &at);
 	expect_echo(asker, "world");
 	close(asker);
@@ -1698,8 +1656,7 @@ static void
 hard_failures_are_the_end(void **state)
 {
 	static const int errors[] = { ENOTSOCK, EBADF, ENOMEM, EFAULT, EIO };
-	const struct address at = add_v4("127.0.0.1");
-	const int asker = make_asker(NULL, &at);
+	const int asker = add_asked();
 
 	(void)state;
 	ask(asker, "hello", 5);
