@@ -1,10 +1,8 @@
 #include "echod/daemon.h"
 
-#include <bsd/libutil.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -12,38 +10,8 @@
 #include "echod/clock.h"
 #include "echod/log.h"
 
-int
-daemon_tidy_descriptors(int handed_over)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDONLY);
-	while (fd != -1 && fd <= STDERR_FILENO);
-	if (fd == -1) {
-		log_error("cannot open /dev/null: %s", strerror(errno));
-		return EX_OSERR;
-	}
-	closefrom(STDERR_FILENO + 1 + (handed_over > 0 ? handed_over : 0));
-	umask(022); /* the pidfile is for all to read */
-	return 0;
-}
-
-int
-daemon_leave_input(void)
-{
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null == -1 || dup3(null, STDIN_FILENO, 0) == -1) {
-		log_error("cannot read from /dev/null: %s", strerror(errno));
-		return EX_OSERR;
-	}
-	close(null);
-	return 0;
-}
-
 /* The process that was called: wait, and exit as the daemon fares. */
-static void
+static _Noreturn void
 wait_for_daemon(const int ends[2])
 {
 	unsigned char status;
@@ -59,49 +27,48 @@ wait_for_daemon(const int ends[2])
 	_exit(EX_OSERR);
 }
 
-/* fork(2), and go on in the child.  Returns 0, or the status to exit with. */
+/*
+ * Twice: a service manager insists on a daemon that is init's child.  Returns
+ * in the second child, or -1 with errno set.
+ */
 static int
-become_child(void (*parent)(const int ends[2]), const int ends[2])
+fork_twice(const int ends[2])
 {
-	const pid_t pid = fork();
+	pid_t pid = fork();
 
-	if (pid == -1) {
-		log_error(
-		    "cannot go to the background: fork: %s", strerror(errno));
-		return EX_OSERR;
-	}
-	if (pid != 0)
-		parent(ends);
+	if (pid > 0)
+		wait_for_daemon(ends);
+	if (pid == -1)
+		return -1;
+
+	const pid_t parent = getpid();
+
+	pid = fork();
+	if (pid > 0)
+		_exit(EX_OK);
+	if (pid == -1)
+		return -1;
+	while (getppid() == parent)
+		clock_pause(CLOCK_MILLISECOND);
 	return 0;
-}
-
-static void
-end(const int ends[2])
-{
-	(void)ends;
-	_exit(EX_OK);
 }
 
 int
 daemon_background(int *ready)
 {
-	int ends[2], status;
+	int ends[2];
 
+	*ready = -1;
 	if (pipe2(ends, O_CLOEXEC) == -1) {
 		log_error("cannot make a pipe: %s", strerror(errno));
 		return EX_OSERR;
 	}
 	*ready = ends[1];
-	/* Twice: a service manager insists on a daemon that is init's child. */
-	if ((status = become_child(wait_for_daemon, ends)) != 0)
-		return status;
-
-	const pid_t parent = getpid();
-
-	if ((status = become_child(end, ends)) != 0)
-		return status;
-	while (getppid() == parent)
-		clock_pause(CLOCK_MILLISECOND);
+	if (fork_twice(ends) == -1) {
+		log_error(
+		    "cannot go to the background: fork: %s", strerror(errno));
+		return EX_OSERR;
+	}
 	close(ends[0]);
 	if (setsid() == -1 || chdir("/") == -1) {
 		log_error("cannot leave the terminal: %s", strerror(errno));
@@ -128,85 +95,4 @@ daemon_ready(int ready, bool keep_stderr)
 	if (!keep_stderr)
 		dup3(STDIN_FILENO, STDERR_FILENO, 0);
 	daemon_tell(ready, EX_OK);
-}
-
-int
-daemon_pidfile_lock(struct pidfh **pf, const char *path)
-{
-	pid_t other = -1;
-
-	*pf = NULL;
-	if (path == NULL)
-		return 0;
-	*pf = pidfile_open(path, 0644, &other);
-	if (*pf != NULL) {
-		/* libbsd 0.11 documents O_CLOEXEC but does not set it. */
-		if (fcntl(pidfile_fileno(*pf), F_SETFD, FD_CLOEXEC) == 0)
-			return 0;
-		log_error(
-		    "cannot set up the pidfile %s: %s", path, strerror(errno));
-		return EX_OSERR;
-	}
-	switch (errno) {
-	case EEXIST:
-		log_error("already running, pid %d, which holds the pidfile %s",
-		    (int)other, path);
-		break;
-	case EAGAIN: /* held, but as yet without a pid */
-	case EINVAL: /* held, with something else in it */
-		log_error(
-		    "already running: another process holds the pidfile %s",
-		    path);
-		break;
-	default:
-		log_error(
-		    "cannot make the pidfile %s: %s; choose another with --pidfile",
-		    path, strerror(errno));
-	}
-	return EX_CANTCREAT;
-}
-
-int
-daemon_pidfile_write(struct pidfh *pf)
-{
-	if (pf == NULL || pidfile_write(pf) == 0)
-		return 0;
-	log_error("cannot write the pidfile: %s", strerror(errno));
-	return EX_CANTCREAT;
-}
-
-void
-daemon_pidfile_remove(struct pidfh *pf)
-{
-	if (pf == NULL)
-		return;
-	/* First empty: root's file may be no longer ours to remove. */
-	if (ftruncate(pidfile_fileno(pf), 0) == -1 || pidfile_remove(pf) == -1)
-		log_debug("cannot remove the pidfile: %s", strerror(errno));
-}
-
-int
-daemon_pidfile_keep(struct pidfh **pf, int *kept)
-{
-	*kept = -1;
-	if (*pf == NULL)
-		return 0;
-	*kept = fcntl(pidfile_fileno(*pf), F_DUPFD_CLOEXEC, 0);
-	if (*kept == -1) {
-		log_error("cannot keep the pidfile: %s", strerror(errno));
-		return EX_OSERR;
-	}
-	pidfile_close(*pf);
-	*pf = NULL;
-	return 0;
-}
-
-void
-daemon_pidfile_empty(int kept)
-{
-	if (kept == -1)
-		return;
-	if (ftruncate(kept, 0) == -1)
-		log_warning("cannot empty the pidfile: %s", strerror(errno));
-	close(kept);
 }

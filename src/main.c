@@ -11,11 +11,13 @@
 
 #include "config.h"
 #include "echod/daemon.h"
+#include "echod/descriptors.h"
 #include "echod/inetd.h"
 #include "echod/listener.h"
 #include "echod/log.h"
 #include "echod/nss.h"
 #include "echod/options.h"
+#include "echod/pidfile.h"
 #include "echod/privilege.h"
 #include "echod/sandbox.h"
 #include "echod/server.h"
@@ -70,18 +72,15 @@ check(struct listeners *ls, const struct identity *id)
 	return say_user(id);
 }
 
-/*
- * From the sockets to the end.  ready is for daemon_ready(), -1: none.  Once it
- * serves, *pidfile is NULL.
- */
+/* From the sockets to the end.  ready is for daemon_ready(), -1: none. */
 static int
 serve(const struct options *opt, struct listeners *ls,
     const struct listener_config *config, const struct identity *id,
-    struct systemd *sd, const sigset_t *waiting, struct pidfh **pidfile,
+    struct systemd *sd, const sigset_t *waiting, struct pidfile *pidfile,
     int ready)
 {
 	char text[LISTENERS_TEXT_SIZE];
-	int kept = -1, status = listeners_open(ls, config);
+	int status = listeners_open(ls, config);
 
 	if (status != 0)
 		return status;
@@ -91,7 +90,7 @@ serve(const struct options *opt, struct listeners *ls,
 	if (server == NULL)
 		return EX_OSERR;
 	if ((status = privilege_drop(id)) == 0 &&
-	    (status = daemon_pidfile_keep(pidfile, &kept)) == 0 &&
+	    (status = pidfile_keep(pidfile)) == 0 &&
 	    (status = sandbox_keep_to_itself()) == 0 &&
 	    (status = server_start_metrics(server)) == 0 &&
 	    (status = sandbox_enter()) == 0) {
@@ -103,7 +102,6 @@ serve(const struct options *opt, struct listeners *ls,
 			daemon_ready(ready, opt->log == LOG_TO_STDERR);
 		server_run(server, waiting);
 	}
-	daemon_pidfile_empty(kept);
 	server_free(server);
 	return status;
 }
@@ -160,7 +158,7 @@ start(const struct options *opt, int handed_over, char *const argv[])
 	struct systemd sd;
 	struct identity id;
 	struct listeners ls;
-	struct pidfh *pidfile;
+	struct pidfile pidfile;
 	sigset_t waiting;
 	int ready = -1, status;
 
@@ -175,20 +173,20 @@ start(const struct options *opt, int handed_over, char *const argv[])
 		return status;
 	if (opt->check)
 		return check(&ls, &id);
-	if ((status = daemon_leave_input()) != 0 ||
-	    (status = daemon_pidfile_lock(&pidfile, opt->pidfile)) != 0)
+	if ((status = descriptors_leave_input()) != 0 ||
+	    (status = pidfile_lock(&pidfile, opt->pidfile)) != 0)
 		return status;
 	systemd_init(&sd);
 	if (!opt->daemon || (status = daemon_background(&ready)) == 0) {
 		signals_init(&waiting); /* from here on a TERM is waited for */
-		status = daemon_pidfile_write(pidfile);
+		status = pidfile_fill(&pidfile);
 	}
 	if (status == 0)
 		status = serve(
 		    opt, &ls, &config, &id, &sd, &waiting, &pidfile, ready);
+	pidfile_end(&pidfile);
 	if (status != 0 && ready != -1)
 		daemon_tell(ready, status);
-	daemon_pidfile_remove(pidfile);
 	systemd_close(&sd);
 	return status;
 }
@@ -232,7 +230,7 @@ main(int argc, char *argv[])
 	const int handed_over = systemd_listen_fds();
 	char why[OPTIONS_WHY_SIZE];
 	struct options opt;
-	int status = daemon_tidy_descriptors(handed_over);
+	int status = descriptors_tidy(handed_over);
 
 	if (status != 0)
 		return status;

@@ -49,7 +49,7 @@ bool systemd_is_own(void);
 /*
  * Open a socket to notify by, if that is wanted, and unset all variables of the
  * protocols: they are not for those that echod forks.  To be called once
- * daemon_tidy_descriptors() has closed what is not ours, and before
+ * descriptors_tidy() has closed what is not ours, and before
  * daemon_background(): WATCHDOG_PID names the process that systemd started.
  * What it cannot use it logs as a warning, and does without.
  */
