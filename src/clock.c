@@ -12,13 +12,13 @@ clock_now(void)
 	return ts.tv_sec * CLOCK_SECOND + ts.tv_nsec;
 }
 
-int64_t
+uint64_t
 clock_date(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec;
+	return (uint64_t)ts.tv_sec;
 }
 
 struct timespec

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "config.h"
 #include "echod/clock.h"
@@ -55,10 +56,30 @@ metrics_brief(const struct metrics *m, char text[static METRICS_BRIEF_SIZE])
 	return text;
 }
 
+void
+metrics_name(struct metrics *m, const char *path)
+{
+	static const char prefix[] = "echod-", suffix[] = ".prom";
+	const char *base = strrchr(path, '/') + 1;
+	size_t len = strlen(base);
+
+	if (len > strlen(suffix) &&
+	    strcmp(base + len - strlen(suffix), suffix) == 0)
+		len -= strlen(suffix);
+	if (len <= strlen(prefix) || strncmp(base, prefix, strlen(prefix)) != 0)
+		return;
+	snprintf(m->name, sizeof(m->name), "%.*s", (int)(len - strlen(prefix)),
+	    base + strlen(prefix));
+	for (char *c = m->name; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\')
+			*c = '_'; /* what a label cannot have, or seldom has */
+}
+
 /* A text that grows. */
 struct text {
 	char *at;
 	size_t len;
+	const char *name; /* metrics_name() */
 };
 
 static void __attribute__((format(printf, 2, 3)))
@@ -83,12 +104,30 @@ head(struct text *t, const char *name, const char *type, const char *help)
 	    type);
 }
 
+/* A line with a number, and with the label that is value, unless it is NULL. */
+static void
+sample(struct text *t, const char *name, const char *label, const char *value,
+    uint64_t number)
+{
+	char whose[sizeof(",name=\"\"") + METRICS_NAME_SIZE] = "";
+
+	if (t->name[0] != '\0')
+		snprintf(whose, sizeof(whose), "%sname=\"%s\"",
+		    label != NULL ? "," : "", t->name);
+	append(t, "echod_%s", name);
+	if (label != NULL)
+		append(t, "{%s=\"%s\"%s}", label, value, whose);
+	else if (whose[0] != '\0')
+		append(t, "{%s}", whose);
+	append(t, " %" PRIu64 "\n", number);
+}
+
 static void
 one(struct text *t, const char *name, const char *type, const char *help,
-    uint64_t value)
+    uint64_t number)
 {
 	head(t, name, type, help);
-	append(t, "echod_%s %" PRIu64 "\n", name, value);
+	sample(t, name, NULL, NULL, number);
 }
 
 /* Of TCP and of UDP. */
@@ -97,14 +136,14 @@ two(struct text *t, const char *name, const char *help, uint64_t tcp,
     uint64_t udp)
 {
 	head(t, name, "counter", help);
-	append(t, "echod_%s{proto=\"tcp\"} %" PRIu64 "\n", name, tcp);
-	append(t, "echod_%s{proto=\"udp\"} %" PRIu64 "\n", name, udp);
+	sample(t, name, "proto", "tcp", tcp);
+	sample(t, name, "proto", "udp", udp);
 }
 
 size_t
 metrics_text(const struct metrics *m, char text[static METRICS_TEXT_SIZE])
 {
-	struct text t = { .at = text };
+	struct text t = { .at = text, .name = m->name };
 
 	one(&t, "connections_total", "counter",
 	    "Connections that got a process.", m->accepted);
@@ -112,8 +151,8 @@ metrics_text(const struct metrics *m, char text[static METRICS_TEXT_SIZE])
 	head(&t, "refused_total", "counter",
 	    "Connections and datagrams that were refused.");
 	for (size_t i = 0; i < REFUSED_REASONS; i++)
-		append(&t, "echod_refused_total{reason=\"%s\"} %" PRIu64 "\n",
-		    refused_labels[i], m->refused[i]);
+		sample(&t, "refused_total", "reason", refused_labels[i],
+		    m->refused[i]);
 	two(&t, "bytes_total", "Bytes that were sent back.", m->bytes,
 	    m->datagram_bytes);
 	one(&t, "datagrams_total", "counter", "Datagrams that were sent back.",
@@ -126,14 +165,12 @@ metrics_text(const struct metrics *m, char text[static METRICS_TEXT_SIZE])
 	head(&t, "child_exits_total", "counter",
 	    "Processes that ended, by the reason.");
 	for (size_t i = 0; i < SESSION_ENDS; i++)
-		append(&t,
-		    "echod_child_exits_total{reason=\"%s\"} %" PRIu64 "\n",
+		sample(&t, "child_exits_total", "reason",
 		    session_label((enum session_end)i), m->ends[i]);
-	head(&t, "start_time_seconds", "gauge",
-	    "When echod started, in seconds since 1970.");
-	append(&t, "echod_start_time_seconds %" PRId64 "\n", m->birth);
+	one(&t, "start_time_seconds", "gauge",
+	    "When echod started, in seconds since 1970.", m->birth);
 	head(&t, "build_info", "gauge", "The version, as a label.");
-	append(&t, "echod_build_info{version=\"%s\"} 1\n", ECHOD_VERSION);
+	sample(&t, "build_info", "version", ECHOD_VERSION, 1);
 	append(&t, "# EOF\n");
 	return t.len;
 }

@@ -121,6 +121,8 @@ server_start_metrics(struct server *s)
 	if (s->opt->metrics == NULL)
 		return 0;
 
+	metrics_name(&s->metrics, s->opt->metrics);
+
 	const struct metrics m = measure(s);
 
 	shown->len = metrics_text(&m, text);

@@ -17,7 +17,7 @@
 int64_t clock_now(void);
 
 /* Seconds since 1970, of the clock that people set.  Cannot fail. */
-int64_t clock_date(void);
+uint64_t clock_date(void);
 
 /* A span of ns as ppoll(2) has it; none if it is negative. */
 struct timespec clock_span(int64_t ns);

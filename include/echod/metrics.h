@@ -13,6 +13,7 @@ enum {
 	METRICS_STATUS_SIZE = 512,
 	METRICS_BRIEF_SIZE = 96,
 	METRICS_TEXT_SIZE = 8192,
+	METRICS_NAME_SIZE = 64,
 };
 
 /* Why somebody was refused. */
@@ -27,7 +28,8 @@ enum refused {
 
 struct metrics {
 	int64_t started; /* in ns of a monotonic clock */
-	int64_t birth; /* the same in seconds since 1970 */
+	uint64_t birth; /* the same in seconds since 1970 */
+	char name[METRICS_NAME_SIZE]; /* which of several, or "" */
 	size_t active; /* clients now */
 	uint64_t accepted; /* clients that got a child, ever */
 	uint64_t refused[REFUSED_REASONS];
@@ -47,6 +49,13 @@ char *metrics_status(const struct metrics *m, int64_t now,
 /* Write the line that systemctl(1) shows.  Returns text. */
 char *metrics_brief(
     const struct metrics *m, char text[static METRICS_BRIEF_SIZE]);
+
+/*
+ * Several echods on a host are told apart by their files: the name is NAME
+ * where the file at path, an absolute one, is echod-NAME.prom.  Each series
+ * then has it as a label, at most 63 characters of it, '_' for odd ones.
+ */
+void metrics_name(struct metrics *m, const char *path);
 
 /*
  * Write all of it in the text format 0.0.4 of Prometheus, which is what

@@ -341,7 +341,7 @@ longest_numbers_fit(void **state)
 		char text[METRICS_TEXT_SIZE], after;
 	} out;
 	struct metrics m = {
-		.birth = INT64_MIN, /* a sign makes it longer */
+		.birth = UINT64_MAX,
 		.active = SIZE_MAX,
 		.accepted = UINT64_MAX,
 		.bytes = UINT64_MAX,
@@ -353,6 +353,7 @@ longest_numbers_fit(void **state)
 	};
 
 	(void)state;
+	memset(m.name, 'n', sizeof(m.name) - 1);
 	for (size_t i = 0; i < REFUSED_REASONS; i++)
 		m.refused[i] = UINT64_MAX;
 	for (size_t i = 0; i < SESSION_ENDS; i++)
@@ -365,13 +366,58 @@ longest_numbers_fit(void **state)
 	assert_true(len < sizeof(out.text));
 	assert_int_equal(strlen(out.text), len);
 	assert_string_equal(out.text + len - strlen("# EOF\n"), "# EOF\n");
-	assert_non_null(
-	    strstr(out.text, "echod_clients 18446744073709551615\n"));
-	assert_non_null(strstr(out.text,
-	    "echod_child_exits_total{reason=\"killed\"} "
-	    "18446744073709551615\n"));
+	assert_non_null(strstr(out.text, "n\"} 18446744073709551615\n"));
+}
+
+static void
+a_name_is_that_of_the_file(void **state)
+{
+	static const struct {
+		const char *path, *name;
+	} rows[] = {
+		{ "/run/echod/echod.prom", "" },
+		{ "/run/echod-east/echod-east.prom", "east" },
+		{ "/run/echod-east/echod.prom", "" },
+		{ "/echod-east", "east" },
+		{ "/echod-.prom", "" },
+		{ "/echod-a.prom.prom", "a.prom" },
+		{ "/echod-.promise", ".promise" },
+		{ "/echod-a b\"c\\d\n\xff~", "a_b_c_d__~" },
+		{ "/east.prom", "" },
+		{ "/my-echod-east.prom", "" },
+		{ "/.prom", "" },
+		{ "/", "" },
+		{ "/echod-1234567890123456789012345678901234567890123456789012"
+		  "345678901234567890.prom",
+		    "1234567890123456789012345678901234567890123456789012345678"
+		    "90123" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct metrics m = { 0 };
+
+		metrics_name(&m, rows[i].path);
+		assert_string_equal(m.name, rows[i].name);
+	}
+}
+
+/* So that several on a host can be told apart. */
+static void
+each_sample_has_the_name(void **state)
+{
+	struct metrics m = { .name = "east" };
+	char text[METRICS_TEXT_SIZE];
+
+	(void)state;
+	metrics_text(&m, text);
+	for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL;)
+		if (line[0] != '#' && line[0] != '\0')
+			assert_non_null(strstr(line, "name=\"east\"} "));
+	metrics_text(&m, text);
+	assert_non_null(strstr(text, "\nechod_clients{name=\"east\"} 0\n"));
 	assert_non_null(strstr(
-	    out.text, "echod_start_time_seconds -9223372036854775808\n"));
+	    text, "\nechod_bytes_total{proto=\"tcp\",name=\"east\"} 0\n"));
 }
 
 int
@@ -387,6 +433,8 @@ main(void)
 		cmocka_unit_test(each_counter_has_a_sample),
 		cmocka_unit_test(nothing_yet_is_zero),
 		cmocka_unit_test(longest_numbers_fit),
+		cmocka_unit_test(a_name_is_that_of_the_file),
+		cmocka_unit_test(each_sample_has_the_name),
 	};
 
 	return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
