@@ -33,7 +33,10 @@ struct file {
 	struct stat last; /* what was put there last, to know it again by */
 };
 
-/* Write text to fd, see what that is, and close it.  As write_next(). */
+/*
+ * Write text to fd, see what that is, and close it.  Returns 0, or -1 with
+ * errno set.
+ */
 static int
 write_and_close(int fd, const char *text, size_t len, struct stat *st)
 {
@@ -146,6 +149,14 @@ settle(int fd, enum log_target target)
 	closefrom(STDERR_FILENO + 1);
 }
 
+static bool
+is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static _Noreturn void
 run(const char *path, const char *text, size_t len, enum log_target target,
     const int ends[2])
@@ -158,7 +169,9 @@ run(const char *path, const char *text, size_t len, enum log_target target,
 	settle(ends[1], target);
 	log_open(target, log_priority());
 	log_settle();
-	if ((size_t)snprintf(f.next, sizeof(f.next), "%s.tmp", path) <
+	if (is_directory(path))
+		error = EISDIR;
+	else if ((size_t)snprintf(f.next, sizeof(f.next), "%s.tmp", path) <
 	    sizeof(f.next))
 		error = replace(&f, text, len);
 	if (error == 0 && sandbox_enter_writer() != 0) {
@@ -182,18 +195,33 @@ has_answered(int fd, int *error)
 	    read(fd, error, sizeof(*error)) == sizeof(*error);
 }
 
-static const char *
-advice(int error)
+/* Why the file cannot be written, and what to do. */
+static void
+complain(const char *path, int error)
 {
-	switch (error) {
-	case EACCES:
-	case EPERM:
-		return "; its directory must let the user of --user (-U) write";
-	case EEXIST:
-		return "; the same name with .tmp is in the way";
-	default:
-		return "";
+	static const struct {
+		int error;
+		const char *advice;
+	} rows[] = {
+		{ EACCES,
+		    "; that user must be able to write to its directory" },
+		{ EEXIST, "; the same name with .tmp is in the way" },
+		{ EISDIR, "; name a file in it" },
+		{ ENOENT, "; its directory must exist" },
+		{ EROFS,
+		    "; systemd's units allow their directory in /run only" },
+	};
+	const char *advice = "";
+
+	if (error == -1) {
+		log_error("cannot write %s: its writer does not answer", path);
+		return;
 	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].error == error)
+			advice = rows[i].advice;
+	log_error("cannot write %s as uid %d: %s%s", path, (int)geteuid(),
+	    strerror(error), advice);
 }
 
 int
@@ -223,9 +251,7 @@ writer_start(struct writer *w, const char *path, const char *text, size_t len,
 		error = -1;
 	if (error == 0)
 		return 0;
-	log_error("cannot write %s: %s%s", path,
-	    error == -1 ? "its writer does not answer" : strerror(error),
-	    advice(error));
+	complain(path, error);
 	writer_end(w);
 	return EX_CANTCREAT;
 }

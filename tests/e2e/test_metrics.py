@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import re
 import signal
 import socket
@@ -538,24 +539,25 @@ def test_other_signals_do_not_end_the_writer(watched, file):
     assert writer_of(server) == writer
 
 
-def assert_no_file(result, file):
+def assert_no_file(result, file, why):
     """Exit status 73, and a line that names the file, which may have to be cut."""
     assert result.returncode == os.EX_CANTCREAT
     [line] = result.stderr.splitlines()
-    assert line.startswith(f"echod: cannot write {file}"[:500])
+    uid = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+    assert line.startswith(f"echod: cannot write {file} as uid {uid}: {why}"[:500])
 
 
 @pytest.fixture
 def cannot(run, background, request):
-    """Run an echod that cannot write a file: cannot(file)."""
+    """Run an echod that cannot write a file: cannot(file, why)."""
 
-    def run_it(file):
+    def run_it(file, why):
         where = [f"--listen={HOST}", f"--port={free_port()}"]
         for result in (
             run(*where, f"--metrics={file}"),
             background(f"--metrics={file}"),
         ):
-            assert_no_file(result, file)
+            assert_no_file(result, file, why)
 
     return run_it
 
@@ -564,26 +566,32 @@ def test_a_directory_of_somebody_else(cannot, directory):
     """echod's user could not make files there: it is told at the start, or never."""
     other = directory / "other"
     other.mkdir(mode=0o555)
-    cannot(other / "echod.prom")
+    cannot(
+        other / "echod.prom",
+        "Permission denied; that user must be able to write to its directory",
+    )
     assert not list(other.iterdir())
 
 
 def test_a_directory_that_is_none(cannot, directory):
-    cannot(directory / "nowhere/echod.prom")
+    cannot(
+        directory / "nowhere/echod.prom",
+        "No such file or directory; its directory must exist",
+    )
     (directory / "file").touch()
-    cannot(directory / "file/echod.prom")
+    cannot(directory / "file/echod.prom", "Not a directory")
 
 
 def test_a_file_that_is_a_directory(cannot, directory):
-    """What has been written is removed again."""
     (directory / "echod.prom").mkdir()
-    cannot(directory / "echod.prom")
+    cannot(directory / "echod.prom", "Is a directory; name a file in it")
+    cannot("/tmp", "Is a directory; name a file in it")
     assert not (directory / "echod.prom.tmp").exists()
 
 
 def test_a_name_that_is_too_long(cannot, directory):
-    cannot(directory / ("n" * 255))
-    cannot("/tmp/" + "n/" * 2100)
+    cannot(directory / ("n" * 255), "File name too long")
+    cannot("/tmp/" + "n/" * 2100, "File name too long")
 
 
 @pytest.mark.parametrize("plant", ["symlink", "hard-link", "dangling", "pipe"])
@@ -624,7 +632,7 @@ def test_what_is_planted_where_it_cannot_be_removed(cannot, directory):
     sticky.chmod(0o1777)
     (sticky / "other").write_text("of root")
     (sticky / "echod.prom.tmp").symlink_to(sticky / "other")
-    cannot(sticky / "echod.prom")
+    cannot(sticky / "echod.prom", "File exists; the same name with .tmp is in the way")
     assert (sticky / "other").read_text() == "of root"
 
 
@@ -775,12 +783,14 @@ def program_of(package, name):
     return path
 
 
-def test_promtool_finds_nothing_to_say(watched, file):
+@pytest.mark.parametrize("name", ["echod.prom", "echod-east@1.prom"])
+def test_promtool_finds_nothing_to_say(start, directory, name):
     words = [program_of("prometheus", "promtool"), "check", "metrics"]
-    server = watched()
+    server = start(f"--metrics={directory / name}")
+    before = version(directory / name)
     visit(server)
-    wait_for(file, ONE_VISIT)
-    with open(file) as text:
+    wait_until(lambda: version(directory / name) != before, "what is counted")
+    with open(directory / name) as text:
         result = subprocess.run(words, stdin=text, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
@@ -841,3 +851,15 @@ def test_node_exporter_shows_it(watched, file, directory, link):
         assert server.stop() == 0
         if not link:  # else there is an error, which it shows as such
             assert "echod_" not in fetch()
+
+
+def test_node_exporter_tells_several_apart(start, directory):
+    """By their files' names: of the same series it would show one, and drop all others."""
+    names = ("east", "west")
+    for name in names:
+        visit(start(f"--metrics={directory}/echod-{name}.prom"), name.encode() * 3)
+    with node_exporter(directory) as fetch:
+        for name in names:
+            series = f'echod_bytes_total{{name="{name}",proto="tcp"}} {len(name) * 3}\n'
+            wait_until(lambda: series in fetch(), series)
+        assert "node_textfile_scrape_error 0\n" in fetch()

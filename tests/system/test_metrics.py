@@ -78,4 +78,7 @@ def test_where_it_may_not_write_it_says_so(service, journal):
     service.set_options("--metrics=/var/lib/echod.prom")
     assert service.start(check=False).returncode != 0
     assert service.show("ExecMainStatus") == "73"
-    assert journal.wait("/var/lib/echod.prom")["PRIORITY"] == "3"
+    line = journal.wait("/var/lib/echod.prom")
+    assert line["PRIORITY"] == "3"
+    assert "Read-only file system; systemd's units allow" in line["MESSAGE"]
+    assert (service.state, service.show("NRestarts")) == ("failed", "0")
