@@ -211,11 +211,15 @@ class SuperServer:
 
 
 @pytest.fixture(autouse=True)
-def a_hang_up_is_no_secret():
-    """Who starts the tests may ignore it, as nohup does; echod is to be told."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def no_signal_is_ignored():
+    """As nohup does with SIGHUP, a shell in the background with the others."""
+    numbers = signal.SIGHUP, signal.SIGINT, signal.SIGQUIT
+    ignored = [number for number in numbers if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture
