@@ -1,6 +1,5 @@
 #include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "echod/clock.h"
 #include "echod/log.h"
@@ -20,24 +19,6 @@ kill_children(struct server *s, int sig)
 		kill(c->pid, sig); /* not reaped yet, so it is still ours */
 	if (s->worker.pid != 0)
 		kill(s->worker.pid, sig);
-}
-
-/* Nobody new: neither those that come nor the one that is kept. */
-static void
-close_doors(struct server *s)
-{
-	const int64_t at = clock_now();
-
-	listeners_close(s->ls);
-	event_refusals_held(&s->refusals, s->refusals.next);
-	backoff_try(&s->backoff, at);
-	intake_retry(s, at);
-	if (s->unforked != NULL) {
-		log_info("dropped a client that no process could be made for");
-		reap_forget(s, s->unforked);
-		close(s->unforked_fd);
-		s->unforked = NULL;
-	}
 }
 
 static void
@@ -67,12 +48,12 @@ drain(struct server *s)
 	char status[SYSTEMD_STATUS_SIZE];
 
 	systemd_stopping(s->sd, grace + SPARE_SECONDS);
-	close_doors(s);
+	intake_close(s);
 	snprintf(status, sizeof(status),
 	    "stopping: clients have %d s to finish", grace);
 	systemd_status(s->sd, status);
 	if (clients_count(s->clients) > 0)
-		log_info("%s, %zu are left", status, clients_count(s->clients));
+		log_info("%s: %zu", status, clients_count(s->clients));
 	title_set("stopping");
 	kill_children(s, SIGTERM);
 	wait_for_all(s, deadline);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "echod/clock.h"
+#include "echod/echo.h"
 #include "echod/log.h"
 #include "echod/parent.h"
 #include "echod/session.h"
@@ -62,26 +63,21 @@ intake_retry(struct server *s, int64_t at)
 	fork_session(s, c, s->unforked_fd);
 }
 
-/* Errors of accept(2) that tell of one connection or of the network. */
-static bool
-is_passing(int error)
+void
+intake_close(struct server *s)
 {
-	switch (error) {
-	case ECONNABORTED:
-	case EPROTO:
-	case ENOPROTOOPT:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case ENONET:
-	case EOPNOTSUPP:
-	case ETIMEDOUT:
-	case EPERM: /* a firewall's */
-		return true;
-	default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM; or a defect of echod */
-		return false;
-	}
+	const int64_t at = clock_now();
+
+	listeners_close(s->ls);
+	event_refusals_held(&s->refusals, s->refusals.next);
+	backoff_try(&s->backoff, at);
+	intake_retry(s, at);
+	if (s->unforked == NULL)
+		return;
+	log_info("dropped a client that no process could be made for");
+	reap_forget(s, s->unforked);
+	close(s->unforked_fd);
+	s->unforked = NULL;
 }
 
 /* Whether peer's source may have one more; if so *source is what it holds. */
@@ -192,7 +188,8 @@ intake_batch(struct server *s, int listener)
 			return;
 		if (error == EINTR)
 			continue;
-		if (!is_passing(error)) {
+		if (error != ECONNABORTED && echo_why(error) == ECHO_FAILED) {
+			/* EMFILE, ENFILE, ENOBUFS, ENOMEM; or our defect */
 			good = 0;
 			break;
 		}

@@ -225,7 +225,7 @@ server_run(struct server *s, const sigset_t *waiting)
 	while (!signals_stop)
 		serve_once(s);
 	drain(s);
-	show_end(s);
+	writer_end(&s->shown.writer);
 }
 
 void

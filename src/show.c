@@ -168,9 +168,3 @@ show_ended(struct server *s, pid_t pid, int status)
 	writer_end(&s->shown.writer);
 	return true;
 }
-
-void
-show_end(struct server *s)
-{
-	writer_end(&s->shown.writer);
-}

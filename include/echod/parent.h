@@ -54,7 +54,7 @@ struct server {
 	struct clients *clients;
 	struct sources *sources; /* NULL where they are not limited */
 	struct scoreboard *board; /* by the clients' slots */
-	int64_t looked; /* when all children were looked at: see reap() */
+	int64_t looked; /* when all children were looked at: see reap_ended() */
 	int64_t look_next; /* and when they are again; CLOCK_NEVER: no need */
 	struct metrics metrics; /* but for what clients and board know */
 	struct refusals refusals;
@@ -108,9 +108,6 @@ int64_t show_metrics_next(const struct server *s);
  */
 bool show_ended(struct server *s, pid_t pid, int status);
 
-/* Write the metrics file a last time, or rather let it be removed. */
-void show_end(struct server *s);
-
 /* worker: make what it takes.  Returns 0, or -1 with errno set. */
 int worker_init(struct server *s);
 
@@ -143,6 +140,9 @@ void intake_introduce(struct server *s, struct client *c);
 
 /* The same of all; those that are refused are killed. */
 void intake_introductions(struct server *s);
+
+/* Close the listeners: nobody new, but the one that is kept has a last try. */
+void intake_close(struct server *s);
 
 /* reap: bury the children that have ended, if it is time to; or all. */
 void reap_ended(struct server *s);

@@ -196,7 +196,7 @@ def test_nobody_new_is_accepted_while_it_drains(start):
     with server.connect() as client:
         clients.send_until_blocked(client, bytes(64 * MIB))
         server.kill(signal.SIGTERM)
-        server.wait_log("^stopping: clients have 3600 s to finish, 1 are left$")
+        server.wait_log("^stopping: clients have 3600 s to finish: 1$")
         with pytest.raises(ConnectionRefusedError):
             server.connect()
         wait_until(lambda: server.title().strip() == "echod: stopping", "the title")
