@@ -108,52 +108,38 @@ address_parse(const char *text, struct address_spec *spec)
 	return NULL;
 }
 
-/* The IPv4 address within an IPv4-mapped IPv6 one (RFC 4291, 2.5.5.2). */
-static bool
-mapped(const struct address *addr, struct in_addr *in)
-{
-	if (addr->sa.sa_family != AF_INET6 ||
-	    !IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr))
-		return false;
-	memcpy(in, &addr->in6.sin6_addr.s6_addr[12], sizeof(*in));
-	return true;
-}
-
-char *
-address_format(const struct address *addr, char text[static ADDRESS_TEXT_SIZE])
-{
-	char ip[INET6_ADDRSTRLEN], scope[sizeof("%4294967295")] = "";
-	struct in_addr in = { 0 };
-
-	if (addr->sa.sa_family == AF_INET || mapped(addr, &in)) {
-		if (addr->sa.sa_family == AF_INET)
-			in = addr->in.sin_addr;
-		inet_ntop(AF_INET, &in, ip, sizeof(ip));
-		snprintf(
-		    text, ADDRESS_TEXT_SIZE, "%s:%u", ip, address_port(addr));
-	} else {
-		assert(addr->sa.sa_family == AF_INET6);
-		inet_ntop(AF_INET6, &addr->in6.sin6_addr, ip, sizeof(ip));
-		if (addr->in6.sin6_scope_id != 0)
-			snprintf(scope, sizeof(scope), "%%%u",
-			    addr->in6.sin6_scope_id);
-		snprintf(text, ADDRESS_TEXT_SIZE, "[%s%s]:%u", ip, scope,
-		    address_port(addr));
-	}
-	return text;
-}
-
-/* The address, an IPv4 one as an IPv4-mapped one. */
+/* The address, an IPv4 one as an IPv4-mapped one (RFC 4291, 2.5.5.2). */
 static struct in6_addr
 unified(const struct address *addr)
 {
 	struct in6_addr all = { 0 };
 
-	if (addr->sa.sa_family != AF_INET)
+	assert(addr->sa.sa_family == AF_INET || addr->sa.sa_family == AF_INET6);
+	if (addr->sa.sa_family == AF_INET6)
 		return addr->in6.sin6_addr;
 	all.s6_addr[10] = all.s6_addr[11] = 0xff;
 	memcpy(&all.s6_addr[12], &addr->in.sin_addr, 4);
 	return all;
+}
+
+char *
+address_format(const struct address *addr, char text[static ADDRESS_TEXT_SIZE])
+{
+	const struct in6_addr all = unified(addr);
+	char ip[INET6_ADDRSTRLEN], scope[sizeof("%4294967295")] = "";
+
+	if (IN6_IS_ADDR_V4MAPPED(&all)) {
+		inet_ntop(AF_INET, &all.s6_addr[12], ip, sizeof(ip));
+		snprintf(
+		    text, ADDRESS_TEXT_SIZE, "%s:%u", ip, address_port(addr));
+		return text;
+	}
+	inet_ntop(AF_INET6, &all, ip, sizeof(ip));
+	if (addr->in6.sin6_scope_id != 0)
+		snprintf(scope, sizeof(scope), "%%%u", addr->in6.sin6_scope_id);
+	snprintf(text, ADDRESS_TEXT_SIZE, "[%s%s]:%u", ip, scope,
+	    address_port(addr));
+	return text;
 }
 
 /* Its first bits; the others are zero. */
@@ -271,14 +257,13 @@ address_is_wildcard(const struct address *addr)
 bool
 address_is_group(const struct address *addr)
 {
-	struct in_addr in;
+	const struct in6_addr all = unified(addr);
+	in_addr_t in;
 
-	if (addr->sa.sa_family == AF_INET)
-		in = addr->in.sin_addr;
-	else if (!mapped(addr, &in))
-		return IN6_IS_ADDR_MULTICAST(&addr->in6.sin6_addr);
-	return IN_MULTICAST(ntohl(in.s_addr)) ||
-	    in.s_addr == htonl(INADDR_BROADCAST);
+	if (!IN6_IS_ADDR_V4MAPPED(&all))
+		return IN6_IS_ADDR_MULTICAST(&all);
+	memcpy(&in, &all.s6_addr[12], sizeof(in));
+	return IN_MULTICAST(ntohl(in)) || in == htonl(INADDR_BROADCAST);
 }
 
 bool
