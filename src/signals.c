@@ -43,40 +43,35 @@ on_stop(int sig)
 	errno = saved;
 }
 
-static void
-handle(int sig, void (*handler)(int))
-{
-	struct sigaction sa = { .sa_handler = handler };
+static const struct {
+	int sig;
+	void (*handler)(int);
+} handled[] = {
+	{ SIGCHLD, on_child }, { SIGTERM, on_stop }, { SIGINT, on_stop },
+	{ SIGUSR1, on_status }, { SIGHUP, SIG_IGN }, { SIGPIPE, SIG_IGN },
+	{ SIGXFSZ, SIG_IGN }, /* of a log that may grow no more */
+};
 
-	sigemptyset(&sa.sa_mask);
-	sigaction(sig, &sa, NULL); /* fails for wrong signals only */
-}
+enum { NHANDLED = sizeof(handled) / sizeof(handled[0]) };
 
 void
 signals_init(sigset_t *waiting)
 {
 	sigset_t block;
 
-	handle(SIGCHLD, on_child);
-	handle(SIGTERM, on_stop);
-	handle(SIGINT, on_stop);
-	handle(SIGUSR1, on_status);
-	handle(SIGHUP, SIG_IGN);
-	handle(SIGPIPE, SIG_IGN);
-	handle(SIGXFSZ, SIG_IGN); /* of a log that may grow no more */
-
 	sigemptyset(&block);
-	sigaddset(&block, SIGCHLD);
-	sigaddset(&block, SIGTERM);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &block, waiting);
+	for (size_t i = 0; i < NHANDLED; i++) {
+		struct sigaction sa = { .sa_handler = handled[i].handler };
 
+		sigemptyset(&sa.sa_mask);
+		sigaction(handled[i].sig, &sa, NULL); /* all may be handled */
+		if (sa.sa_handler != SIG_IGN)
+			sigaddset(&block, handled[i].sig);
+	}
+	sigprocmask(SIG_BLOCK, &block, waiting);
 	/* Whoever started echod may have blocked them already. */
-	sigdelset(waiting, SIGCHLD);
-	sigdelset(waiting, SIGTERM);
-	sigdelset(waiting, SIGINT);
-	sigdelset(waiting, SIGUSR1);
+	for (size_t i = 0; i < NHANDLED; i++)
+		sigdelset(waiting, handled[i].sig);
 }
 
 void
