@@ -267,36 +267,39 @@ format(const struct listener *l, char text[static NAME_SIZE])
 static int
 complain(const struct listener *l, int error)
 {
+	static const char rights[] =
+	    "; ports below 1024 need root or CAP_NET_BIND_SERVICE, others are chosen with --port";
+	static const struct {
+		int error, type; /* 0: of any */
+		const char *advice;
+		int status;
+	} rows[] = {
+		{ EACCES, 0, rights, EX_NOPERM },
+		{ EPERM, 0, rights, EX_NOPERM },
+		{ EADDRINUSE, SOCK_STREAM, "; 'ss -tanp' shows who has it",
+		    EX_UNAVAILABLE },
+		{ EADDRINUSE, SOCK_DGRAM, "; 'ss -uanp' shows who has it",
+		    EX_UNAVAILABLE },
+		{ EADDRNOTAVAIL, 0, "; 'ip address' shows what this host has",
+		    EX_UNAVAILABLE },
+		{ EINVAL, 0,
+		    "; a link-local address needs its interface, as in fe80::1%eth0",
+		    EX_UNAVAILABLE },
+		{ EMFILE, 0, "", EX_OSERR },
+		{ ENFILE, 0, "", EX_OSERR },
+		{ ENOBUFS, 0, "", EX_OSERR },
+		{ ENOMEM, 0, "", EX_OSERR },
+	};
 	char text[NAME_SIZE];
 	const char *advice = "";
 	int status = EX_UNAVAILABLE;
 
-	switch (error) {
-	case EACCES:
-	case EPERM:
-		status = EX_NOPERM;
-		advice =
-		    "; ports below 1024 need root or CAP_NET_BIND_SERVICE, others are chosen with --port";
-		break;
-	case EADDRINUSE:
-		advice = l->type == SOCK_DGRAM
-		    ? "; 'ss -lunp' shows who has it"
-		    : "; 'ss -ltnp' shows who listens there";
-		break;
-	case EADDRNOTAVAIL:
-		advice = "; 'ip address' shows what this host has";
-		break;
-	case EINVAL:
-		advice =
-		    "; a link-local address needs its interface, as in fe80::1%eth0";
-		break;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		status = EX_OSERR;
-		break;
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].error == error &&
+		    (rows[i].type == 0 || rows[i].type == l->type)) {
+			advice = rows[i].advice;
+			status = rows[i].status;
+		}
 	log_error("cannot listen on %s: %s%s", format(l, text), strerror(error),
 	    advice);
 	return status;

@@ -200,7 +200,7 @@ def test_a_port_that_another_has(run, port):
         result = run("--udp", "--listen=127.0.0.1", f"--port={port}")
     assert result.returncode == os.EX_UNAVAILABLE
     assert re.search(
-        rf"^echod: cannot listen on 127\.0\.0\.1:{port}/udp: Address already in use; .*ss -lunp",
+        rf"^echod: cannot listen on 127\.0\.0\.1:{port}/udp: Address already in use; .*ss -uanp",
         result.stderr,
         re.MULTILINE,
     )

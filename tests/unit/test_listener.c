@@ -648,7 +648,7 @@ port_of_udp_in_use_is_told(void **state)
 	config.port = bound_port(other);
 	snprintf(want, sizeof(want),
 	    "cannot listen on 127.0.0.77:%u/udp: Address already in use; "
-	    "'ss -lunp' shows who has it\n",
+	    "'ss -uanp' shows who has it\n",
 	    config.port);
 	assert_int_equal(open_config(&config), EX_UNAVAILABLE);
 	expect_log(want);
@@ -776,7 +776,7 @@ failures_are_told_and_leave_nothing(void **state)
 		    "127.0.0.1:0: Permission denied; ports below 1024" },
 		{ { BIND, AF_UNSPEC, 1, EPERM, false }, EX_NOPERM, "--port" },
 		{ { BIND, AF_UNSPEC, 1, EADDRINUSE, false }, EX_UNAVAILABLE,
-		    "127.0.0.2:0: Address already in use; 'ss -ltnp'" },
+		    "127.0.0.2:0: Address already in use; 'ss -tanp'" },
 		{ { BIND, AF_UNSPEC, 1, EADDRNOTAVAIL, false }, EX_UNAVAILABLE,
 		    "'ip address'" },
 		{ { BIND, AF_UNSPEC, 1, EINVAL, false }, EX_UNAVAILABLE,
@@ -802,7 +802,7 @@ failures_of_udp_are_told_and_leave_nothing(void **state)
 		{ { BIND, AF_UNSPEC, 3, EACCES, true }, EX_NOPERM,
 		    "127.0.0.2:0/udp: Permission denied; ports below 1024" },
 		{ { BIND, AF_UNSPEC, 2, EADDRINUSE, false }, EX_UNAVAILABLE,
-		    "127.0.0.1:0/udp: Address already in use; 'ss -lunp'" },
+		    "127.0.0.1:0/udp: Address already in use; 'ss -uanp'" },
 		/* That it has TCP's does not make it spare. */
 		{ { BIND, AF_UNSPEC, 2, EADDRNOTAVAIL, true }, EX_UNAVAILABLE,
 		    "cannot listen on 127.0.0.1:0/udp: " },
