@@ -22,8 +22,9 @@ enum {
 enum { LONG_ONLY = UCHAR_MAX, IPV6_PREFIX };
 
 enum {
-	WHERE = 1, /* says where to listen */
-	SERVER = 2, /* is for who serves many, and not one on standard input */
+	SERVER = 1, /* is for who serves many, and not one on standard input */
+	WHERE = 2, /* says where to listen */
+	LOG = 4, /* says where to log */
 };
 
 /* One option: how it is written, explained and stored. */
@@ -160,22 +161,22 @@ store_log(
 
 /* clang-format off */
 static const struct row rows[] = {
-	{ .letter = '4', .name = "ipv4", .flags = WHERE | SERVER,
+	{ .letter = '4', .name = "ipv4", .flags = SERVER | WHERE,
 	  .store = store_int, .offset = AT(family), .value = AF_INET },
-	{ .letter = '6', .name = "ipv6", .flags = WHERE | SERVER,
+	{ .letter = '6', .name = "ipv6", .flags = SERVER | WHERE,
 	  .help = "only IPv4, or only IPv6",
 	  .store = store_int, .offset = AT(family), .value = AF_INET6 },
-	{ .letter = 'l', .name = "listen", .arg = "ADDR", .flags = WHERE | SERVER,
+	{ .letter = 'l', .name = "listen", .arg = "ADDR", .flags = SERVER | WHERE,
 	  .help = "HOST, HOST:PORT, [V6]:PORT or :PORT; repeatable",
 	  .store = store_listen },
-	{ .letter = 'p', .name = "port", .arg = "PORT", .flags = WHERE | SERVER,
+	{ .letter = 'p', .name = "port", .arg = "PORT", .flags = SERVER | WHERE,
 	  .help = "a number or a service's name (echo, 7)",
 	  .store = store_port },
-	{ .letter = 'b', .name = "backlog", .arg = "N", .flags = WHERE | SERVER,
+	{ .letter = 'b', .name = "backlog", .arg = "N", .flags = SERVER | WHERE,
 	  .help = "connections that may wait to be accepted (4096)",
 	  .store = store_number, .offset = AT(backlog),
 	  .value = 1, .max = BACKLOG_MAX },
-	{ .letter = 'u', .name = "udp", .flags = WHERE | SERVER,
+	{ .letter = 'u', .name = "udp", .flags = SERVER | WHERE,
 	  .help = "serve UDP, too",
 	  .store = store_true, .offset = AT(udp) },
 	{ .letter = 'i', .name = "inetd",
@@ -199,7 +200,7 @@ static const struct row rows[] = {
 	  .store = store_number, .offset = AT(max_per_source),
 	  .value = 0, .max = CLIENTS_MAX },
 	{ .letter = 'r', .name = "rate", .arg = "N", .flags = SERVER,
-	  .help = "new clients per second of one source (0, no limit)",
+	  .help = "of one source per second (0: no limit; UDP: 100)",
 	  .store = store_number, .offset = AT(rate),
 	  .value = 0, .max = RATE_MAX },
 	{ .letter = IPV6_PREFIX, .name = "ipv6-prefix", .arg = "BITS",
@@ -221,7 +222,7 @@ static const struct row rows[] = {
 	{ .letter = 'm', .name = "metrics", .arg = "FILE", .flags = SERVER,
 	  .help = "absolute; keep it up to date, for Prometheus",
 	  .store = store_path, .offset = AT(metrics) },
-	{ .letter = 'L', .name = "log", .arg = "DEST",
+	{ .letter = 'L', .name = "log", .arg = "DEST", .flags = LOG,
 	  .help = "stderr or syslog (stderr; with -d syslog)",
 	  .store = store_log },
 	{ .letter = 'q', .name = "quiet",
@@ -322,6 +323,38 @@ set_defaults(struct options *opt)
 	};
 }
 
+/* What --daemon has for what is not given. */
+static void
+set_for_daemon(struct options *opt, unsigned given)
+{
+	if (!(given & LOG))
+		opt->log = LOG_TO_SYSLOG;
+	if (opt->pidfile == NULL)
+		opt->pidfile = ECHOD_PIDFILE;
+}
+
+/* All options are right; of those for servers the first is server, or none. */
+static bool
+fits_together(const struct options *opt, const struct row *server,
+    const char *operand, char why[static OPTIONS_WHY_SIZE])
+{
+	char name[NAME_SIZE];
+
+	if (operand != NULL) {
+		snprintf(why, OPTIONS_WHY_SIZE,
+		    "unexpected argument '%.80s'; a port is given with -p, an address with -l",
+		    operand);
+		return false;
+	}
+	if (opt->inetd && server != NULL) {
+		snprintf(why, OPTIONS_WHY_SIZE,
+		    "%s is not for --inetd (-i), which serves one client",
+		    name_of(server, name));
+		return false;
+	}
+	return true;
+}
+
 enum options_action
 options_parse(struct options *opt, int argc, char *const argv[],
     char why[static OPTIONS_WHY_SIZE])
@@ -329,7 +362,7 @@ options_parse(struct options *opt, int argc, char *const argv[],
 	struct getopt_tables tables = { 0 };
 	const struct row *server = NULL; /* the first of that kind */
 	char reason[REASON_SIZE], name[NAME_SIZE];
-	bool log_given = false;
+	unsigned given = 0; /* flags of all */
 	int c;
 
 	set_defaults(opt);
@@ -354,28 +387,15 @@ options_parse(struct options *opt, int argc, char *const argv[],
 			    name_of(row, name), optarg, reason);
 			return OPTIONS_WRONG;
 		}
-		log_given |= c == 'L';
-		opt->listen_given |= (row->flags & WHERE) != 0;
+		given |= row->flags;
 		if (server == NULL && (row->flags & SERVER) != 0)
 			server = row;
 	}
-	if (optind < argc) {
-		snprintf(why, OPTIONS_WHY_SIZE,
-		    "unexpected argument '%.80s'; a port is given with -p, an address with -l",
-		    argv[optind]);
-		return OPTIONS_WRONG;
-	}
-	if (opt->inetd && server != NULL) {
-		snprintf(why, OPTIONS_WHY_SIZE,
-		    "%s is not for --inetd (-i), which serves one client",
-		    name_of(server, name));
-		return OPTIONS_WRONG;
-	}
-	if (opt->daemon && !log_given)
-		opt->log = LOG_TO_SYSLOG;
-	if (opt->daemon && opt->pidfile == NULL)
-		opt->pidfile = ECHOD_PIDFILE;
-	return OPTIONS_SERVE;
+	opt->listen_given = given & WHERE;
+	if (opt->daemon)
+		set_for_daemon(opt, given);
+	return fits_together(opt, server, argv[optind], why) ? OPTIONS_SERVE
+							     : OPTIONS_WRONG;
 }
 
 /* "-p, --port=PORT" */
