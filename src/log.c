@@ -103,6 +103,23 @@ log_open(enum log_target target, int priority)
 }
 
 int
+log_find_syslogd(void)
+{
+	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd == -1)
+		return -1;
+
+	const int found =
+	    connect(fd, (const struct sockaddr *)&syslogd, sizeof(syslogd));
+	const int error = errno;
+
+	close(fd);
+	errno = error;
+	return found;
+}
+
+int
 log_priority(void)
 {
 	return logger.priority;

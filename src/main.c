@@ -42,6 +42,10 @@ open_log(enum log_target target, int priority, bool is_client)
 	if (log_open(is_client ? LOG_TO_SYSLOG : target, priority) == 0) {
 		if (is_client)
 			log_settle();
+		else if (target == LOG_TO_SYSLOG && log_find_syslogd() == -1)
+			log_warning(
+			    "nobody reads /dev/log: %s; log lines are lost until a syslog daemon does, or use --log=stderr",
+			    strerror(errno));
 		return;
 	}
 	if (is_client)

@@ -1,9 +1,9 @@
 /*
  * One logger for all: a line per event, to standard error or to syslog.
  *
- * No call changes errno or waits: a line that its reader does not take at once
- * is dropped and counted, and the next line that is taken is after the count.
- * A client's child does not log.
+ * To log a line neither waits nor changes errno: one that its reader does not
+ * take at once is dropped and counted, and the next line that is taken is after
+ * the count.  A client's child does not log.
  */
 #ifndef ECHOD_LOG_H
 #define ECHOD_LOG_H
@@ -23,10 +23,16 @@ enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
  */
 int log_open(enum log_target target, int priority);
 
+/*
+ * Whether somebody reads what goes to syslog.  Returns 0, or -1 with errno set:
+ * then lines are lost until somebody does.
+ */
+int log_find_syslogd(void);
+
 /* The priority that log_open() was given. */
 int log_priority(void);
 
-/* echod serves: from now on log to log_open()'s target.  */
+/* echod serves: from now on log to log_open()'s target. */
 void log_settle(void);
 
 /* Give back what log_open() took; lines go to standard error again. */

@@ -128,3 +128,10 @@ def test_syslog(start):
         assert re.match(f"{sender}connected with ", message(server.pid))
         assert re.match(rf"{sender}closed .*: 5 bytes", message(server.pid))
     assert server.log.lines == []
+
+
+@needs_syslogd
+def test_nobody_reads_syslog(start):
+    """Who chose it, or -d, is told where it can still be seen."""
+    server = start("--log=syslog")
+    server.wait_log("^echod: nobody reads /dev/log: No such file .*--log=stderr$")
