@@ -158,6 +158,8 @@ enum {
 	NRULES = sizeof(rules) / sizeof(rules[0]),
 };
 
+/* These return 0 or a negative errno, as libseccomp does. */
+
 /* A child that wakes the parent up: see session.c. */
 static int
 allow_poke(scmp_filter_ctx ctx)
@@ -166,8 +168,6 @@ allow_poke(scmp_filter_ctx ctx)
 	    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0),
 	    SCMP_A1_32(SCMP_CMP_EQ, SIGCHLD, 0));
 }
-
-/* These return 0 or a negative errno, as libseccomp does. */
 
 static int
 allow(scmp_filter_ctx ctx, const int call[], size_t n)

@@ -179,7 +179,10 @@ server_new(const struct options *opt, struct listeners *ls, struct systemd *sd)
 	s->opt = opt;
 	s->ls = ls;
 	s->sd = sd;
-	/* Next to the program, if that can be: page tables are shared then. */
+	/*
+	 * First: then it comes next to the program, and shares its page tables
+	 * in each child.
+	 */
 	s->board = scoreboard_new(max);
 	s->clients = clients_new(max);
 	if (s->clients == NULL || s->board == NULL)

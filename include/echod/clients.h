@@ -20,7 +20,7 @@ struct source;
 struct client {
 	struct address peer;
 	int64_t since; /* when it connected, in the caller's clock */
-	int64_t due; /* the caller's, for the unannounced; at first since */
+	int64_t due; /* the caller's: when it counts as new; first, since */
 	pid_t pid; /* 0: taken, but not seated */
 	size_t slot; /* this record's number, from 0 up to max - 1 */
 	size_t nth; /* how many were seated, with it, when it was */

@@ -27,12 +27,14 @@ enum echo_end echo_why(int error);
 /*
  * Write to out what is read from in, through buf of size bytes, until it ends;
  * first the held bytes that were read into buf before.
- * Both block; no more than size bytes are ever on the way.  After each write
+ * It waits for both, though somebody has set O_NONBLOCK on them; no more than
+ * size bytes are ever on the way.  After each write
  * *total grows by what was written.  Nothing that was read is lost but with
  * ECHO_STALLED, ECHO_RESET, ECHO_VANISHED and ECHO_FAILED.  Timeouts end it
  * after ECHO_TICKS in a row in which nothing moved, neither through here nor
  * from the kernel to the peer (SIOCOUTQ of tcp(7)).  EINTR goes on, so a signal
- * handler may shutdown(2) in to end it. SIGPIPE must be ignored.
+ * handler may shutdown(2) in to end it.  Where SIGPIPE is ignored, a peer that
+ * is gone is ECHO_RESET; else the signal ends the process.
  * Async-signal-safe.
  */
 enum echo_end echo(int in, int out, void *buf, size_t size, size_t held,

@@ -74,7 +74,7 @@ struct server {
 	int unforked_fd;
 
 	struct backoff backoff; /* nothing is accepted meanwhile */
-	char why[WHY_SIZE]; /* that is, for people */
+	char why[WHY_SIZE]; /* what is lacking, for people */
 
 	bool cutting_off; /* clients that have not finished */
 };

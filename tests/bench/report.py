@@ -18,7 +18,7 @@ from peers import ALL_ON, ECHOD, FLOOR, PEERS
 
 STATIC, RELEASE = ECHOD["static"], ECHOD["release"]
 
-# (title, measure, [(heading, figure, digits)])
+# (title, [(heading, "measure.figure", digits)])
 TABLES = [
     (
         "Connections: connect, send 64 bytes, get them back, leave",
