@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -80,10 +81,18 @@ struct stall {
 	int held; /* by the kernel for the peer, at the last timeout */
 };
 
+/* At some time until the next timeout the kernel may give more to the peer. */
+static void
+move(struct stall *stall)
+{
+	*stall = (struct stall){ .held = INT_MAX };
+}
+
 /*
  * read(2) or write(2) timed out: whether it was once too often.  The peer may
  * be taking what the kernel holds for it; write(2) does not tell, as it wakes
- * up for a third of its buffer only.
+ * up for a third of its buffer only.  If so the whole of the interval does not
+ * count: who knows when in it that was.
  */
 static bool
 is_stalled(struct stall *stall, int fd)
@@ -92,10 +101,9 @@ is_stalled(struct stall *stall, int fd)
 
 	if (ioctl(fd, SIOCOUTQ, &stall->held) == -1)
 		stall->held = 0;
-	if (stall->held > 0 && stall->held < before)
-		stall->ticks = 0;
+	stall->ticks = stall->held < before ? 0 : stall->ticks + 1;
 	errno = EAGAIN; /* as it was */
-	return ++stall->ticks >= ECHO_TICKS;
+	return stall->ticks >= ECHO_TICKS;
 }
 
 /* Returns 0, or -1 with errno set; what was written counts either way. */
@@ -114,7 +122,7 @@ write_all(int fd, const char *buf, size_t len, _Atomic uint64_t *total,
 				continue;
 			return -1;
 		}
-		stall->ticks = 0;
+		move(stall);
 		buf += n;
 		len -= (size_t)n;
 		/* One writer only: no locked instruction is needed. */
@@ -145,6 +153,6 @@ echo(int in, int out, void *buf, size_t size, size_t held,
 		}
 		if (n == 0)
 			return ECHO_EOF;
-		stall.ticks = 0;
+		move(&stall);
 	}
 }

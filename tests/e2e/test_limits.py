@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -110,3 +111,17 @@ def test_a_client_that_takes_its_echo_slowly_is_not_idle(start, all_sent):
         wait_for_idle_clients(server, take)
         take()
     clients.assert_same(received, data[: len(received)])
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.3, 0.6, 0.9])
+def test_who_has_just_taken_the_last_of_its_echo_is_not_idle(start, pause):
+    """From then on it has all of its time, whenever it was."""
+    data = random.randbytes(100 * KIB)
+    server = start("--idle-timeout=1")
+    with server.connect(receive_buffer=4 * KIB) as client:
+        client.sendall(data)
+        time.sleep(pause)
+        before = time.monotonic()
+        clients.assert_same(clients.receive(client, len(data)), data)
+        assert clients.receive_all(client) == b""
+        assert time.monotonic() - before >= 1
