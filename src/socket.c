@@ -12,9 +12,6 @@
 /* An idle peer that vanished is noticed after 300 + 6 * 30 seconds. */
 enum { KEEP_IDLE = 300, KEEP_INTERVAL = 30, KEEP_COUNT = 6 };
 
-/* For datagrams that have to wait; the kernel gives net.core.rmem_max of it. */
-enum { QUEUE_SIZE = 4 << 20 };
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct socket_option {
@@ -81,7 +78,10 @@ socket_set_client(int fd, int idle_timeout)
 }
 
 static const struct socket_option datagram_options[] = {
-	{ SOL_SOCKET, SO_RCVBUF, QUEUE_SIZE },
+	{ SOL_SOCKET, SO_RCVBUF, SOCKET_QUEUE_SIZE },
+	/* Replies to hosts of this network that do not answer are in it, too.
+	 */
+	{ SOL_SOCKET, SO_SNDBUF, SOCKET_QUEUE_SIZE },
 	{ SOL_SOCKET, SO_TIMESTAMP, 0 }, /* takes room for nothing */
 	{ IPPROTO_IP, IP_PKTINFO, 1 },
 	{ IPPROTO_IP, IP_RECVERR,

@@ -18,9 +18,15 @@ int socket_set_stream(int fd, int idle_timeout);
 int socket_set_client(int fd, int idle_timeout);
 
 /*
+ * What is asked for for datagrams that have to wait, in bytes: the kernel takes
+ * as much as net.core.rmem_max or wmem_max, and gives twice that, socket(7).
+ */
+enum { SOCKET_QUEUE_SIZE = 4 << 20 };
+
+/*
  * On a UDP socket of a family: each datagram tells where it was sent to, as
- * ip(7) and ipv6(7) say, and the queue is as long as may be.  When the network
- * takes no more, a reply waits for a moment, then it is lost.
+ * ip(7) and ipv6(7) say, and the queues are as long as may be.  When the
+ * network takes no more, a reply waits for a moment, then it is lost.
  */
 int socket_set_datagram(int fd, int family);
 

@@ -124,6 +124,9 @@ expect_datagram(int family)
 	set_int(other, SOL_SOCKET, SO_RCVBUF, 4 << 20);
 	assert_int_equal(get_int(fd, SOL_SOCKET, SO_RCVBUF),
 	    get_int(other, SOL_SOCKET, SO_RCVBUF));
+	set_int(other, SOL_SOCKET, SO_SNDBUF, 4 << 20);
+	assert_int_equal(get_int(fd, SOL_SOCKET, SO_SNDBUF),
+	    get_int(other, SOL_SOCKET, SO_SNDBUF));
 	assert_in_range(get_milliseconds(fd, SO_SNDTIMEO), 1, 20);
 	assert_int_equal(get_milliseconds(fd, SO_RCVTIMEO), 0);
 	close(fd);
