@@ -16,6 +16,7 @@
 #include "echod/replies.h"
 #include "echod/session.h"
 #include "echod/signals.h"
+#include "echod/socket.h"
 #include "echod/sources.h"
 
 enum {
@@ -25,7 +26,9 @@ enum {
 	STRIDE = DATAGRAM_SIZE + 1536,
 	PORT_RESERVED = 1024, /* below it are services, which may answer */
 	ROUNDS = 16, /* of batches, until signals are looked at */
-	LAST_BATCHES = 64, /* more than any queue holds */
+	/* All that a queue holds: twice its size, by 512 bytes and more each.
+	 */
+	LAST_BATCHES = 2 * SOCKET_QUEUE_SIZE / 512 / BATCH,
 };
 
 #define REPORT_INTERVAL (1 * CLOCK_SECOND)

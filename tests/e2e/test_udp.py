@@ -10,12 +10,13 @@ import socket
 import struct
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 import clients
 import procfs
-from clients import KIB
+from clients import KIB, MIB
 from debugger import have_it_call
 from echod import LOOPBACK, free_port, handing_over, is_sanitized
 from harmless import assert_harmless
@@ -676,6 +677,29 @@ def test_on_term_what_has_arrived_is_answered(start):
     assert not server.log.matching("UDP worker")
 
 
+def needs_long_queue(name):
+    """Where the kernel gives less than echod asks for, there is not room for so many."""
+    limit = int(Path(f"/proc/sys/net/core/{name}").read_text())
+    return pytest.mark.skipif(limit < 4 * MIB, reason=f"net.core.{name} is {limit}")
+
+
+@needs_long_queue("rmem_max")
+def test_on_term_all_of_a_full_queue_is_answered(start):
+    server = start("--udp", "--rate=1000000", "--grace=3600")
+    worker = worker_of(server)
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket_to(server)) for _ in range(60)]
+        with standing_still(worker):
+            for sock in socks:
+                for number in range(150):
+                    sock.send(b"%d" % number)
+            server.kill(signal.SIGTERM)
+            wait_until(lambda: signal.SIGTERM in procfs.pending(worker), "the worker to be told")
+        for sock in socks:
+            assert [sock.recv(KIB) for _ in range(150)] == [b"%d" % n for n in range(150)]
+    assert server.stop() == 0
+
+
 def test_a_second_term_waits_for_nobody(start):
     server = start("--udp", "--grace=3600")
     worker = worker_of(server)
@@ -763,3 +787,20 @@ def test_a_reply_that_cannot_be_sent_does_not_hold_others(start, network):
                 sock.send(b"%d" % number)
         assert [sock.recv(KIB) for _ in range(3)] == [b"0", b"1", b"2"]
     server.wait_status(datagrams=3)
+
+
+@needs_long_queue("wmem_max")
+def test_neighbours_that_are_not_there_do_not_hold_others(start, new_host):
+    """Replies to them wait for ARP, for seconds, in the queue that all replies go through."""
+    server_host, client_host = new_host("server"), new_host("client")
+    server_host.plug(client_host)
+    server_host.add("client", "192.0.2.1/24")
+    client_host.add("server", "192.0.2.2/24")
+    with server_host.inside():
+        server = start("--udp", "--rate=1000000", listen=["192.0.2.1"])
+    with client_host.inside():
+        with socket_to(server, "192.0.2.1") as sock:
+            assert clients.exchange_datagram(sock, b"before") == b"before"
+            for number in range(600):
+                forge(f"192.0.2.{100 + number % 3}", 4711, "192.0.2.1", server.port, bytes(1400))
+            assert clients.exchange_datagram(sock, b"after") == b"after"
