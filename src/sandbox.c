@@ -138,7 +138,7 @@ static const struct rule rules[] = {
 	    SIGCHLD) } },
 	{ SCMP_SYS(fcntl), 1, { SCMP_A1_32(SCMP_CMP_EQ, F_GETFL, 0) } },
 	{ SCMP_SYS(ioctl), 1, { SCMP_A1_32(SCMP_CMP_EQ, SIOCOUTQ, 0) } },
-	/* one process, not all or a group: no negative pid */
+	/* no negative pid: not all processes, and no group but its own */
 	{ SCMP_SYS(kill), 2, { SCMP_A0_32(SCMP_CMP_LE, INT32_MAX, 0),
 	    SCMP_A1_32(SCMP_CMP_EQ, SIGTERM, 0) } },
 	{ SCMP_SYS(kill), 2, { SCMP_A0_32(SCMP_CMP_LE, INT32_MAX, 0),

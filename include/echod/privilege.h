@@ -37,9 +37,9 @@ bool privilege_is_stuck(void);
 int privilege_shed(char *const argv[]);
 
 /*
- * Become id; drop supplementary groups and all capabilities; set no_new_privs
- * (PR_SET_NO_NEW_PRIVS of prctl(2)); and check that ids and groups are what
- * they should be, and that root cannot be had again. Returns as
+ * Become id, without supplementary groups; drop all capabilities; set
+ * no_new_privs (PR_SET_NO_NEW_PRIVS of prctl(2)); and check that ids and groups
+ * are what they should be, and that root cannot be had again. Returns as
  * privilege_lookup(); after a failure do not serve.
  */
 int privilege_drop(const struct identity *id);

@@ -60,3 +60,12 @@ def test_it_takes_no_network_of_its_own(machine, socket, service):
     service.example("socket-only.conf")
     socket.start()
     assert_answers(machine)
+
+
+def test_as_many_sockets_as_it_may_have(machine, service):
+    """TCP and UDP on 32 addresses."""
+    hosts = [f"127.0.0.{number}" for number in range(1, 33)]
+    service.set_options(" ".join(["--udp", *(f"--listen={host}" for host in hosts)]))
+    service.start()
+    for host in hosts:
+        assert ask(machine, b"hello", host) == b"hello"
