@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 
-#include "echod/clock.h"
 #include "echod/log.h"
 
 void
@@ -15,8 +14,8 @@ event_connected(int priority, const struct client *c)
 }
 
 void
-event_closed(int priority, const struct client *c, uint64_t bytes,
-    int64_t lasted, const char *why)
+event_closed(const struct ending *e, const struct client *c, uint64_t bytes,
+    int64_t lasted)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
@@ -24,10 +23,10 @@ event_closed(int priority, const struct client *c, uint64_t bytes,
 	const int64_t tenths =
 	    (lasted + CLOCK_SECOND / 20) / (CLOCK_SECOND / 10);
 
-	log_line(priority,
+	log_line(e->priority,
 	    "closed %s (pid %d): %" PRIu64 " bytes in %" PRId64 ".%d s, %s",
 	    address_format(&c->peer, text), (int)c->pid, bytes, tenths / 10,
-	    (int)(tenths % 10), why);
+	    (int)(tenths % 10), e->why);
 }
 
 bool

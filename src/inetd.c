@@ -123,22 +123,19 @@ copy(void)
 
 /* The one line about a client: who accepted it knows when it came. */
 static void
-tell(const struct inetd *inetd, int64_t lasted, int status, bool cut_off)
+tell(const struct inetd *inetd, int64_t lasted, struct ending e)
 {
 	struct client c = { .peer = inetd->peer, .pid = getpid() };
 	const uint64_t bytes = scoreboard_bytes(inetd->board, 0);
-	char why[SESSION_REASON_SIZE];
 	struct address said;
-	int priority = session_reason(status, cut_off, why);
 
 	if (scoreboard_hear(inetd->board, 0, &said) && said.len != 0)
 		c.peer = said;
-	if (bytes == 0 && priority == LOG_INFO)
-		priority = LOG_DEBUG; /* a probe */
+	ending_play_down(&e, bytes, lasted < EVENT_ANNOUNCE_AFTER);
 	if (inetd->is_remote)
-		event_closed(priority, &c, bytes, lasted, why);
-	else if (priority <= LOG_WARNING)
-		log_line(priority, "cannot echo: %s", why);
+		event_closed(&e, &c, bytes, lasted);
+	else if (e.priority <= LOG_WARNING)
+		log_line(e.priority, "cannot echo: %s", e.why);
 }
 
 /* The client is its child's alone, so that it sees the end of that. */
@@ -211,12 +208,12 @@ serve_client(const struct inetd *inetd)
 	let_go(inetd);
 
 	const int status = wait_for(pid, inetd, &cut_off);
-	const enum session_end end = session_end(status, cut_off);
+	const struct ending e = ending_of(status, cut_off);
 
-	tell(inetd, clock_now() - session.since, status, cut_off);
+	tell(inetd, clock_now() - session.since, e);
 	scoreboard_free(inetd->board);
-	return end == SESSION_FAILED || end == SESSION_KILLED ? EX_OSERR
-							      : EX_OK;
+	return e.end == SESSION_FAILED || e.end == SESSION_KILLED ? EX_OSERR
+								  : EX_OK;
 }
 
 int

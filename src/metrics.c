@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "echod/clock.h"
+#include "echod/ending.h"
 
 /* As metrics name them. */
 static const char *const refused_labels[REFUSED_REASONS] = {
@@ -166,7 +167,7 @@ metrics_text(const struct metrics *m, char text[static METRICS_TEXT_SIZE])
 	    "Processes that ended, by the reason.");
 	for (size_t i = 0; i < SESSION_ENDS; i++)
 		sample(&t, "child_exits_total", "reason",
-		    session_label((enum session_end)i), m->ends[i]);
+		    ending_label((enum session_end)i), m->ends[i]);
 	one(&t, "start_time_seconds", "gauge",
 	    "When echod started, in seconds since 1970.", m->birth);
 	head(&t, "build_info", "gauge", "The version, as a label.");

@@ -2,9 +2,9 @@
 #include <sys/wait.h>
 
 #include "echod/clock.h"
+#include "echod/ending.h"
 #include "echod/log.h"
 #include "echod/parent.h"
-#include "echod/session.h"
 #include "echod/signals.h"
 
 /*
@@ -28,28 +28,20 @@ reap_forget(struct server *s, struct client *c)
 static void
 part(struct server *s, struct client *c, int status, int64_t at)
 {
-	char why[SESSION_REASON_SIZE];
-
 	intake_introduce(s, c); /* it may have said so just before */
 
 	const uint64_t bytes = scoreboard_bytes(s->board, c->slot);
-	int priority = session_reason(status, s->cutting_off, why);
-	enum session_end end = session_end(status, s->cutting_off);
+	struct ending e =
+	    c->refused ? ending_refused() : ending_of(status, s->cutting_off);
 
-	if (c->refused) { /* that had its line */
-		end = SESSION_REFUSED;
-		priority = LOG_DEBUG;
-	} else if (end >= SESSION_NO_HEADER && end <= SESSION_LONG_HEADER) {
+	if (e.end >= SESSION_NO_HEADER && e.end <= SESSION_LONG_HEADER)
 		s->metrics.refused[REFUSED_HEADER]++;
-	}
-	if (!c->announced) {
-		if (bytes == 0 && priority == LOG_INFO)
-			priority = LOG_DEBUG; /* a probe */
+	ending_play_down(&e, bytes, !c->announced);
+	if (!c->announced && !c->refused) /* that had its line */
 		event_connected(
-		    priority == LOG_DEBUG ? LOG_DEBUG : LOG_INFO, c);
-	}
-	event_closed(priority, c, bytes, at - c->since, why);
-	s->metrics.ends[end]++;
+		    e.priority == LOG_DEBUG ? LOG_DEBUG : LOG_INFO, c);
+	event_closed(&e, c, bytes, at - c->since);
+	s->metrics.ends[e.end]++;
 	s->metrics.bytes += bytes;
 	reap_forget(s, c);
 	backoff_try(&s->backoff, at); /* there may be room again */

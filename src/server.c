@@ -12,12 +12,6 @@
 #include "echod/parent.h"
 #include "echod/signals.h"
 
-/*
- * A connection is announced when it has lasted so long, or has ended: then it
- * is known whether it was a load balancer's probe, which is not worth a line.
- */
-#define ANNOUNCE_AFTER (200 * CLOCK_MILLISECOND)
-
 enum { FIRST_LISTENER = 1 }; /* of fds; before it is the worker's report */
 
 void
@@ -59,7 +53,7 @@ announce_due(struct server *s, int64_t at)
 	struct client *c;
 
 	while ((c = clients_unannounced(s->clients)) != NULL &&
-	    c->due + ANNOUNCE_AFTER <= at) {
+	    c->due + EVENT_ANNOUNCE_AFTER <= at) {
 		if (c->proxied) { /* nobody knows yet who it is */
 			clients_put_off(s->clients, c, at);
 			continue;
@@ -76,7 +70,7 @@ next_deadline(const struct server *s, int64_t at)
 {
 	const struct client *c = clients_unannounced(s->clients);
 	const int64_t dues[] = {
-		c != NULL ? c->due + ANNOUNCE_AFTER : CLOCK_NEVER,
+		c != NULL ? c->due + EVENT_ANNOUNCE_AFTER : CLOCK_NEVER,
 		backoff_next(&s->backoff, at),
 		s->refusals.held > 0 ? s->refusals.next : CLOCK_NEVER,
 		show_next(s),

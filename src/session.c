@@ -1,6 +1,5 @@
 #include "echod/session.h"
 
-#include <bsd/string.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -8,12 +7,9 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
@@ -36,29 +32,6 @@ static char buffer[64 * 1024];
 #define PAUSE_DRAIN (10 * CLOCK_MILLISECOND)
 #define PAUSE_MIN (1 * CLOCK_MILLISECOND)
 #define PAUSE_MAX (250 * CLOCK_MILLISECOND)
-
-static const struct {
-	const char *label, *reason;
-	int priority;
-} ends[SESSION_ENDS] = {
-	[SESSION_EOF] = { "eof", "end of file", LOG_INFO },
-	[SESSION_IDLE] = { "idle", "idle", LOG_INFO },
-	[SESSION_RESET] = { "reset", "reset by the client", LOG_INFO },
-	[SESSION_VANISHED] = { "vanished", "the client vanished", LOG_INFO },
-	[SESSION_DRAINED] = { "drained", "drained", LOG_INFO },
-	[SESSION_FAILED] = { "failed", "a system call failed", LOG_ERR },
-	[SESSION_NO_HEADER] = { "no_proxy_header", "no PROXY header within 5 s",
-	    LOG_WARNING },
-	[SESSION_WRONG_HEADER] = { "wrong_proxy_header", "a wrong PROXY header",
-	    LOG_WARNING },
-	[SESSION_LONG_HEADER] = { "long_proxy_header",
-	    "a PROXY header that is too long", LOG_WARNING },
-	[SESSION_UNADMITTED] = { "unadmitted", "nobody had time to admit it",
-	    LOG_WARNING },
-	[SESSION_CUT_OFF] = { "cut_off", "cut off", LOG_INFO },
-	[SESSION_REFUSED] = { "refused", "refused", LOG_DEBUG },
-	[SESSION_KILLED] = { "killed", "killed", LOG_ERR },
-};
 
 static const enum session_end end_of[] = {
 	[ECHO_EOF] = SESSION_EOF,
@@ -310,38 +283,4 @@ session_run(const struct session *session)
 
 	scoreboard_goodbye(s.slot);
 	_exit((int)end);
-}
-
-enum session_end
-session_end(int status, bool cut_off)
-{
-	if (WIFSIGNALED(status))
-		return cut_off && WTERMSIG(status) == SIGKILL ? SESSION_CUT_OFF
-							      : SESSION_KILLED;
-	return WEXITSTATUS(status) <= SESSION_UNADMITTED
-	    ? (enum session_end)WEXITSTATUS(status)
-	    : SESSION_FAILED;
-}
-
-const char *
-session_label(enum session_end end)
-{
-	return ends[end].label;
-}
-
-int
-session_reason(int status, bool cut_off, char why[static SESSION_REASON_SIZE])
-{
-	const enum session_end end = session_end(status, cut_off);
-
-	strlcpy(why, ends[end].reason, SESSION_REASON_SIZE);
-	if (end == SESSION_KILLED) {
-		snprintf(why, SESSION_REASON_SIZE, "killed by signal %d (%s)",
-		    WTERMSIG(status), strsignal(WTERMSIG(status)));
-		return WTERMSIG(status) == SIGKILL ? LOG_WARNING : LOG_ERR;
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) > SESSION_UNADMITTED)
-		snprintf(why, SESSION_REASON_SIZE, "exit status %d",
-		    WEXITSTATUS(status));
-	return ends[end].priority;
 }

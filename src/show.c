@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "echod/clock.h"
+#include "echod/ending.h"
 #include "echod/log.h"
 #include "echod/parent.h"
 #include "echod/server.h"
@@ -156,15 +157,12 @@ show_metrics_next(const struct server *s)
 bool
 show_ended(struct server *s, pid_t pid, int status)
 {
-	char why[SESSION_REASON_SIZE];
-
 	if (pid != s->shown.writer.pid || pid == 0)
 		return false;
 	s->shown.writer.pid = 0; /* for good: the sandbox makes no other */
-	session_reason(status, false, why);
 	log_error(
 	    "the writer of %s ended: %s; the file is out of date until echod is started again",
-	    s->opt->metrics, why);
+	    s->opt->metrics, ending_of(status, false).why);
 	writer_end(&s->shown.writer);
 	return true;
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "echod/clock.h"
+#include "echod/ending.h"
 #include "echod/log.h"
 #include "echod/parent.h"
 #include "echod/session.h"
@@ -109,18 +110,18 @@ bool
 worker_ended(struct server *s, pid_t pid, int status)
 {
 	struct worker *w = &s->worker;
-	char why[SESSION_REASON_SIZE];
-
 	if (pid != w->pid || pid == 0)
 		return false;
 	w->pid = 0;
-	s->metrics.ends[session_end(status, s->cutting_off)]++;
-	session_reason(status, s->cutting_off, why);
+
+	const struct ending e = ending_of(status, s->cutting_off);
+
+	s->metrics.ends[e.end]++;
 	if (signals_stop) {
-		log_debug("the UDP worker ended: %s", why);
+		log_debug("the UDP worker ended: %s", e.why);
 		return true;
 	}
-	log_warning("the UDP worker ended: %s; starting another", why);
+	log_warning("the UDP worker ended: %s; starting another", e.why);
 	backoff_begin(&w->backoff, clock_now());
 	return true;
 }

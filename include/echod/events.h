@@ -9,13 +9,21 @@
 
 #include "echod/address.h"
 #include "echod/clients.h"
+#include "echod/clock.h"
+#include "echod/ending.h"
+
+/*
+ * A connection is announced when it has lasted so long, or has ended: then it
+ * is known whether it was a load balancer's probe, which is not worth a line.
+ */
+#define EVENT_ANNOUNCE_AFTER (200 * CLOCK_MILLISECOND)
 
 /* A client is connected; priority is one of syslog(3)'s. */
 void event_connected(int priority, const struct client *c);
 
-/* Its child has ended, lasted ns after it came, for the reason why. */
-void event_closed(int priority, const struct client *c, uint64_t bytes,
-    int64_t lasted, const char *why);
+/* Its child has ended so, lasted ns after it came. */
+void event_closed(const struct ending *e, const struct client *c,
+    uint64_t bytes, int64_t lasted);
 
 /* Of many refusals the first has its line, then a line per second the number.
  */

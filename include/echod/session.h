@@ -11,8 +11,6 @@
 
 #include "echod/scoreboard.h"
 
-enum { SESSION_REASON_SIZE = 64 };
-
 /* How a session ends; up to SESSION_UNADMITTED its child's exit status. */
 enum session_end {
 	SESSION_EOF,
@@ -50,21 +48,5 @@ struct session {
  * echoed, for at most the grace.  Leaves by _exit(2), with an enum session_end.
  */
 _Noreturn void session_run(const struct session *session);
-
-/*
- * How a child ended whose status from waitpid(2) this is; cut_off, if it may
- * have been killed because it did not finish.
- */
-enum session_end session_end(int status, bool cut_off);
-
-/* A word for it, as metrics have it. */
-const char *session_label(enum session_end end);
-
-/*
- * Why the child ended, as session_end(), for people.  Writes it into why and
- * returns the priority of syslog(3) it deserves.
- */
-int session_reason(
-    int status, bool cut_off, char why[static SESSION_REASON_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "echod/events.h"
 
+#include <bsd/string.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,8 +74,10 @@ closed_says_why(void **state)
 
 		snprintf(want, sizeof(want),
 		    "closed 192.0.2.7:50312 (pid 4711): %s\n", rows[i].want);
-		event_closed(
-		    LOG_INFO, &c, rows[i].bytes, rows[i].lasted, rows[i].why);
+		struct ending e = { .priority = LOG_INFO };
+
+		strlcpy(e.why, rows[i].why, sizeof(e.why));
+		event_closed(&e, &c, rows[i].bytes, rows[i].lasted);
 		assert_string_equal(capture_text(), want);
 	}
 }
@@ -141,9 +144,10 @@ priority_is_the_callers(void **state)
 	(void)state;
 	log_open(LOG_TO_STDERR, LOG_INFO);
 	event_connected(LOG_DEBUG, &c);
-	event_closed(LOG_DEBUG, &c, 0, 0, "end of file");
+	event_closed(&(struct ending){ .priority = LOG_DEBUG }, &c, 0, 0);
 	assert_string_equal(capture_text(), "");
-	event_closed(LOG_ERR, &c, 7, 0, "killed");
+	event_closed(
+	    &(struct ending){ .priority = LOG_ERR, .why = "killed" }, &c, 7, 0);
 	assert_string_equal(capture_text(),
 	    "echod: closed 192.0.2.7:50312 (pid 4711): 7 bytes in 0.0 s, "
 	    "killed\n");

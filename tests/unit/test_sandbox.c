@@ -1088,7 +1088,7 @@ static bool
 can_serve(bool stop, const char *header)
 {
 	const pid_t self = getpid(), pid = fork();
-	char text[8], why[SESSION_REASON_SIZE];
+	char text[8];
 	int status;
 
 	if (pid == 0)
@@ -1111,9 +1111,8 @@ can_serve(bool stop, const char *header)
 		return false;
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
 		return false;
-	session_reason(status, false, why);
 	return read(have.peer, text, sizeof(text)) == 0 &&
-	    strcmp(why, stop ? "drained" : "end of file") == 0;
+	    WEXITSTATUS(status) == (stop ? SESSION_DRAINED : SESSION_EOF);
 }
 
 static bool

@@ -25,6 +25,7 @@
 #include <linux/sockios.h>
 
 #include "echod/clock.h"
+#include "echod/ending.h"
 #include "echod/proxy.h"
 #include "echod/scoreboard.h"
 #include "echod/signals.h"
@@ -183,13 +184,14 @@ start(void)
 static void
 expect_end(const struct running *s, int priority, const char *reason)
 {
-	char why[SESSION_REASON_SIZE];
 	int status;
 
 	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
-	if (session_reason(status, false, why) != priority ||
-	    strcmp(why, reason) != 0)
-		fail_msg("%s, and not %s", why, reason);
+
+	const struct ending e = ending_of(status, false);
+
+	if (e.priority != priority || strcmp(e.why, reason) != 0)
+		fail_msg("%s, and not %s", e.why, reason);
 }
 
 static void
@@ -951,133 +953,6 @@ header_of_others_is_echoed(void **state)
 	expect_no_introduction();
 }
 
-/*
- * What the parent makes of a status.
- */
-
-static void
-ends_have_labels(void **state)
-{
-	static const char *const labels[SESSION_ENDS] = {
-		[SESSION_EOF] = "eof",
-		[SESSION_IDLE] = "idle",
-		[SESSION_RESET] = "reset",
-		[SESSION_VANISHED] = "vanished",
-		[SESSION_DRAINED] = "drained",
-		[SESSION_FAILED] = "failed",
-		[SESSION_NO_HEADER] = "no_proxy_header",
-		[SESSION_WRONG_HEADER] = "wrong_proxy_header",
-		[SESSION_LONG_HEADER] = "long_proxy_header",
-		[SESSION_UNADMITTED] = "unadmitted",
-		[SESSION_CUT_OFF] = "cut_off",
-		[SESSION_REFUSED] = "refused",
-		[SESSION_KILLED] = "killed",
-	};
-
-	(void)state;
-	for (int end = 0; end < SESSION_ENDS; end++)
-		assert_string_equal(
-		    session_label((enum session_end)end), labels[end]);
-}
-
-static void
-every_status_is_an_end(void **state)
-{
-	(void)state;
-	for (int exit = 0; exit < 256; exit++)
-		for (int cut = 0; cut < 2; cut++)
-			/* What no child says by its status is a failure. */
-			assert_int_equal(session_end(W_EXITCODE(exit, 0), cut),
-			    exit <= SESSION_UNADMITTED ? exit : SESSION_FAILED);
-	for (int sig = 1; sig <= SIGRTMAX; sig++) {
-		assert_int_equal(
-		    session_end(W_EXITCODE(0, sig), false), SESSION_KILLED);
-		assert_int_equal(
-		    session_end(W_EXITCODE(0, sig) | WCOREFLAG, false),
-		    SESSION_KILLED);
-		assert_int_equal(session_end(W_EXITCODE(0, sig), true),
-		    sig == SIGKILL ? SESSION_CUT_OFF : SESSION_KILLED);
-	}
-}
-
-static void
-reasons_are_for_people(void **state)
-{
-	static const struct {
-		int status;
-		bool cut;
-		int priority;
-		const char *reason;
-	} rows[] = {
-		{ W_EXITCODE(SESSION_EOF, 0), false, LOG_INFO, "end of file" },
-		{ W_EXITCODE(SESSION_IDLE, 0), false, LOG_INFO, "idle" },
-		{ W_EXITCODE(SESSION_RESET, 0), false, LOG_INFO,
-		    "reset by the client" },
-		{ W_EXITCODE(SESSION_VANISHED, 0), false, LOG_INFO,
-		    "the client vanished" },
-		{ W_EXITCODE(SESSION_DRAINED, 0), true, LOG_INFO, "drained" },
-		{ W_EXITCODE(SESSION_FAILED, 0), false, LOG_ERR,
-		    "a system call failed" },
-		{ W_EXITCODE(SESSION_NO_HEADER, 0), false, LOG_WARNING,
-		    "no PROXY header within 5 s" },
-		{ W_EXITCODE(SESSION_WRONG_HEADER, 0), false, LOG_WARNING,
-		    "a wrong PROXY header" },
-		{ W_EXITCODE(SESSION_LONG_HEADER, 0), true, LOG_WARNING,
-		    "a PROXY header that is too long" },
-		{ W_EXITCODE(SESSION_UNADMITTED, 0), false, LOG_WARNING,
-		    "nobody had time to admit it" },
-		{ W_EXITCODE(SESSION_UNADMITTED + 1, 0), false, LOG_ERR,
-		    "exit status 10" },
-		{ W_EXITCODE(255, 0), false, LOG_ERR, "exit status 255" },
-		{ W_EXITCODE(0, SIGKILL), true, LOG_INFO, "cut off" },
-		{ W_EXITCODE(0, SIGKILL), false, LOG_WARNING,
-		    "killed by signal 9 (Killed)" },
-		{ W_EXITCODE(0, SIGSEGV), true, LOG_ERR,
-		    "killed by signal 11 (Segmentation fault)" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		char why[SESSION_REASON_SIZE];
-
-		assert_int_equal(
-		    session_reason(rows[i].status, rows[i].cut, why),
-		    rows[i].priority);
-		assert_string_equal(why, rows[i].reason);
-	}
-}
-
-static void
-every_status_has_a_reason(void **state)
-{
-	(void)state;
-	for (int exit = 0; exit < 256; exit++) {
-		char why[SESSION_REASON_SIZE], number[16];
-		const int priority =
-		    session_reason(W_EXITCODE(exit, 0), false, why);
-
-		assert_in_range(strnlen(why, sizeof(why)), 1, sizeof(why) - 1);
-		if (exit < 64) /* it may be one of session_run()'s */
-			continue;
-		assert_int_equal(priority, LOG_ERR);
-		snprintf(number, sizeof(number), " %d", exit);
-		assert_non_null(strstr(why, number));
-	}
-	for (int sig = 1; sig <= SIGRTMAX; sig++)
-		for (int core = 0; core < 2; core++) {
-			char why[SESSION_REASON_SIZE], start_of[32];
-			const int status =
-			    W_EXITCODE(0, sig) | (core ? WCOREFLAG : 0);
-
-			assert_int_equal(session_reason(status, false, why),
-			    sig == SIGKILL ? LOG_WARNING : LOG_ERR);
-			snprintf(start_of, sizeof(start_of),
-			    "killed by signal %d (", sig);
-			assert_ptr_equal(strstr(why, start_of), why);
-			assert_int_equal(why[strlen(why) - 1], ')');
-		}
-}
-
 #define PROXY_TEST(f)                                                          \
 	cmocka_unit_test_setup_teardown(f, setup_proxied, teardown_proxied)
 
@@ -1113,10 +988,6 @@ main(int argc, char *argv[])
 		PROXY_TEST(others_need_no_admission),
 		PROXY_TEST(stop_after_the_header_drains),
 		cmocka_unit_test(header_of_others_is_echoed),
-		cmocka_unit_test(ends_have_labels),
-		cmocka_unit_test(every_status_is_an_end),
-		cmocka_unit_test(reasons_are_for_people),
-		cmocka_unit_test(every_status_has_a_reason),
 	};
 
 	title_init(argc, argv, environ);
