@@ -524,6 +524,16 @@ def test_no_line_is_logged_about(serve, pair, options):
     assert not echod.log.matching("connected with|closed")
 
 
+def test_who_was_silent_for_a_while_is_no_probe(serve):
+    """Only a client that is gone within 0.2 s is not worth a line, as with the daemon."""
+    client, echod = serve(tcp_pair)
+    peer = re.escape(clients.name(client))
+    time.sleep(0.3)
+    client.close()
+    assert echod.status() == 0
+    assert echod.log.matching(rf"^closed {peer} .*: 0 bytes in .* s, end of file$")
+
+
 def test_its_title_is_the_client(serve):
     client, echod = serve(tcp_pair)
     title = f"echod: {clients.name(client)}"

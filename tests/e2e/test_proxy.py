@@ -521,6 +521,17 @@ def test_a_refused_client_is_not_announced(behind, stay):
     assert len(server.log.matching("^connected with ")) == 1, server.log.lines
 
 
+def test_details_tell_that_a_client_was_refused(behind, stay):
+    """And not that it was connected, and killed."""
+    server = behind("--max-per-source=1", "--verbose")
+    first = stay(introduced(server, line()))
+    assert admitted(server, first, NAME4)
+    clients.assert_closed(stay(introduced(server, line(V4, 1000))))
+    peer = re.escape(f"{V4}:1000")
+    server.wait_log(rf"^closed {peer} .*: 0 bytes in .* s, refused$")
+    assert not server.log.matching(f"^connected with {peer} ")
+
+
 def test_nobody_is_served_who_is_then_refused(behind):
     """However quick: the first word of a client waits until it may come."""
     server = behind("--rate=1")
