@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+from waiting import wait_until
+
 
 def _fields(pid):
     """The fields of /proc/PID/stat from the third, the state, on; or None."""
@@ -103,3 +105,18 @@ def descriptors(pid):
 def mappings(pid):
     """What is mapped into its memory, as text."""
     return Path(f"/proc/{pid}/maps").read_text()
+
+
+@contextlib.contextmanager
+def standing_still(pid):
+    """Stop it; what comes meanwhile, signals too, it finds all at once when it goes on.
+
+    Until it does stand still, it would take a signal that comes before it stops.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: not running(pid) or status(pid)["State"][0] == "T", f"{pid} to stop")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

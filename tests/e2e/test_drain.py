@@ -1,6 +1,5 @@
 """What a stop owes to those who are connected."""
 
-import os
 import re
 import signal
 import time
@@ -9,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import clients
+import procfs
 from clients import KIB, MIB
 from echod import LOOPBACK
 from waiting import DEADLINE, wait_until
@@ -157,9 +157,8 @@ def test_a_stopped_child_does_not_hold_it_up(start):
     """Not even SIGSTOP outlives the grace."""
     server = start("--grace=1")
     with server.connect() as client:
-        child = server.child_of(client)
-        os.kill(child, signal.SIGSTOP)
-        assert server.stop() == 0
+        with procfs.standing_still(server.child_of(client)):
+            assert server.stop() == 0
 
 
 def test_500_idle_clients_end_without_the_grace(start, plenty_of_descriptors):

@@ -683,9 +683,8 @@ def test_it_can_be_suspended(serve, pair):
     data = random.randbytes(64 * MIB)
     sent = clients.send_until_blocked(client, data)
     for _ in range(2):
-        echod.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: procfs.status(echod.pid)["State"].startswith("T"), "a pause")
-        echod.process.send_signal(signal.SIGCONT)
+        with procfs.standing_still(echod.pid):
+            pass
         client.shutdown(socket.SHUT_WR)
         clients.assert_same(clients.receive(client, sent // 4), data[: sent // 4])
         data, sent = data[sent // 4 :], sent - sent // 4

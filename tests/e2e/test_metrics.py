@@ -689,11 +689,10 @@ def test_a_writer_that_is_stopped(watched, file):
     """Nobody waits for it to write; when it goes on, so does the file."""
     server = watched()
     writer = writer_of(server)
-    os.kill(writer, signal.SIGSTOP)
-    for _ in range(3):
-        visit(server)
-    assert read(file)["echod_connections_total"] == 0
-    os.kill(writer, signal.SIGCONT)
+    with procfs.standing_still(writer):
+        for _ in range(3):
+            visit(server)
+        assert read(file)["echod_connections_total"] == 0
     wait_for(
         file, {"echod_connections_total": 3, of_bytes("tcp"): 3, exits("eof"): 3}
     )
@@ -703,13 +702,9 @@ def test_a_stopped_writer_does_not_hold_up_the_end(watched, file):
     """Nor does one that waits for a disk which does not answer."""
     server = watched("--grace=1")
     writer = writer_of(server)
-    os.kill(writer, signal.SIGSTOP)
-    server.kill(signal.SIGTERM)
-    try:
+    with procfs.standing_still(writer):
+        server.kill(signal.SIGTERM)
         assert server.process.wait(DEADLINE) == 0
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(writer, signal.SIGCONT)
         wait_until(lambda: not procfs.running(writer), "the writer to end")
         file.unlink(missing_ok=True)
 

@@ -184,11 +184,15 @@ def introduced(server, head, **how):
 
 def unread(client):
     """How much of what it sent is not yet read; see proc_net_tcp in the kernel."""
-    host, port = client.getsockname()
-    [ip] = struct.unpack("=I", socket.inet_aton(host))
+
+    def written(host, port):
+        [ip] = struct.unpack("=I", socket.inet_aton(host))
+        return f"{ip:08X}:{port:04X}"
+
+    ends = [written(*client.getpeername()), written(*client.getsockname())]
     for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, _, remote, _, queues, *_ = row.split()
-        if remote == f"{ip:08X}:{port:04X}":
+        _, *both, _, queues = row.split()[:5]
+        if both == ends:
             return int(queues.partition(":")[2], 16)
     return 0
 
@@ -609,12 +613,11 @@ def test_what_was_received_is_still_echoed(behind, first):
         client.sendall(first)
         [child] = wait_until(server.children, "a child")
         wait_until(lambda: unread(client) == 0, "the first bytes to be read")
-        os.kill(child, signal.SIGSTOP)
-        client.sendall(header()[len(first) :] + data)
-        wait_until(lambda: unread(client) > len(data), "echod's host to have it all")
-        server.kill(signal.SIGTERM)
-        wait_until(lambda: signal.SIGTERM in procfs.pending(child), "its signal")
-        os.kill(child, signal.SIGCONT)
+        with procfs.standing_still(child):
+            client.sendall(header()[len(first) :] + data)
+            wait_until(lambda: unread(client) > len(data), "echod's host to have it all")
+            server.kill(signal.SIGTERM)
+            wait_until(lambda: signal.SIGTERM in procfs.pending(child), "its signal")
         clients.assert_same(clients.receive_all(client), data)
     assert server.process.wait(DEADLINE) == 0
     server.wait_log(rf"^closed {re.escape(NAME4)} .*: {len(data)} bytes .*, drained$")

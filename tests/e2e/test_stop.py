@@ -41,12 +41,11 @@ def test_what_was_received_is_still_echoed(server):
     data = random.randbytes(32 * KIB)
     with server.connect() as client:
         [child] = wait_until(server.children, "a child")
-        os.kill(child, signal.SIGSTOP)
-        client.sendall(data)
-        wait_until(lambda: unsent(client) == 0, "echod's host to have it all")
-        server.kill(signal.SIGTERM)
-        wait_until(lambda: signal.SIGTERM in procfs.pending(child), "its signal")
-        os.kill(child, signal.SIGCONT)
+        with procfs.standing_still(child):
+            client.sendall(data)
+            wait_until(lambda: unsent(client) == 0, "echod's host to have it all")
+            server.kill(signal.SIGTERM)
+            wait_until(lambda: signal.SIGTERM in procfs.pending(child), "its signal")
         clients.assert_same(clients.receive_all(client), data)
     assert server.process.wait(DEADLINE) == 0
 
@@ -65,10 +64,9 @@ def test_a_second_signal_stops_at_once(server):
 def test_a_flood_does_not_hold_it_up(start):
     """Thousands wait to be accepted when it is told to stop: they get no turn."""
     server = start("--verbose", "--max-clients=4000")
-    server.kill(signal.SIGSTOP)
-    for _ in range(3000):
-        server.connect().close()
-    server.kill(signal.SIGCONT)
+    with procfs.standing_still(server.pid):
+        for _ in range(3000):
+            server.connect().close()
     server.wait_log("^connected with ")
     assert server.stop() == 0
     assert len(server.log.matching("^connected with ")) < 3000

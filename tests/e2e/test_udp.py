@@ -58,18 +58,6 @@ def forge(source, source_port, host, port, data=b"forged"):
         sock.sendto(ip + udp, (host, 0))
 
 
-@contextlib.contextmanager
-def standing_still(worker):
-    """What is sent to the worker meanwhile, it finds all at once."""
-    os.kill(worker, signal.SIGSTOP)
-    wait_until(lambda: procfs.status(worker)["State"][0] == "T", "the worker to stop")
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
-
-
 #
 # What comes back.
 #
@@ -94,7 +82,7 @@ def test_many_at_once_come_back_each_to_its_own(start):
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(socket_to(server)) for _ in range(10)]
         sent = {sock: [random.randbytes(1 + n) for n in range(20)] for sock in socks}
-        with standing_still(worker_of(server)):
+        with procfs.standing_still(worker_of(server)):
             for number in range(20):
                 for sock in socks:
                     sock.send(sent[sock][number])
@@ -114,7 +102,7 @@ def test_many_of_one_size_come_back(start, network, host, mtu):
     for size in sizes:
         sent = [random.randbytes(size) for _ in range(9)]
         with socket_to(server, host) as one, socket_to(server, host) as other:
-            with standing_still(worker_of(server)):
+            with procfs.standing_still(worker_of(server)):
                 for number, data in enumerate(sent):
                     (one if number % 3 else other).send(data)
             for number, data in enumerate(sent):
@@ -517,7 +505,7 @@ def test_a_network_of_ipv6_is_a_source(start, network):
     sources = "2001:db8:0:1::1", "2001:db8:0:1::2"
     one, other = (socket_to(server, "::1", source) for source in sources)
     with one, other:
-        with standing_still(worker_of(server)):  # so that no time passes between them
+        with procfs.standing_still(worker_of(server)):  # so that no time passes between them
             one.send(b"x")
             other.send(b"refused")
         assert one.recv(KIB) == b"x"
@@ -566,7 +554,7 @@ def test_many_sources_need_no_more_memory(start, network):
                     assert clients.exchange_datagram(sock, b"x") == b"x"
 
     come(range(5_000))
-    with standing_still(worker):  # what waits is a whole batch, with all of its buffers
+    with procfs.standing_still(worker):  # what waits is a whole batch, with all of its buffers
         come(range(1, 100))
     come(range(5_000))
     memory = procfs.memory(worker)
@@ -628,7 +616,7 @@ def test_a_worker_that_is_killed_has_a_successor(start):
     worker = worker_of(server)
     with server.connect() as client, socket_to(server) as sock:
         assert clients.exchange(client, b"before") == b"before"
-        with standing_still(worker):
+        with procfs.standing_still(worker):
             sock.send(b"in between")
             os.kill(worker, signal.SIGKILL)
         server.wait_log(
@@ -667,7 +655,7 @@ def test_on_term_what_has_arrived_is_answered(start):
     worker = worker_of(server)
     sent = [b"%d" % number for number in range(80)]
     with socket_to(server) as sock:
-        with standing_still(worker):
+        with procfs.standing_still(worker):
             for data in sent:
                 sock.send(data)
             server.kill(signal.SIGTERM)
@@ -689,7 +677,7 @@ def test_on_term_all_of_a_full_queue_is_answered(start):
     worker = worker_of(server)
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(socket_to(server)) for _ in range(60)]
-        with standing_still(worker):
+        with procfs.standing_still(worker):
             for sock in socks:
                 for number in range(150):
                     sock.send(b"%d" % number)
@@ -703,7 +691,7 @@ def test_on_term_all_of_a_full_queue_is_answered(start):
 def test_a_second_term_waits_for_nobody(start):
     server = start("--udp", "--grace=3600")
     worker = worker_of(server)
-    with standing_still(worker):
+    with procfs.standing_still(worker):
         server.kill(signal.SIGTERM)
         wait_until(lambda: signal.SIGTERM in procfs.pending(worker), "the worker to be told")
         assert server.stop() == 0
@@ -770,7 +758,7 @@ def test_who_is_gone_does_not_matter(start):
     server = start("--udp", listen=["127.0.0.1"])
     for _ in range(50):
         with socket_to(server) as sock:
-            with standing_still(worker_of(server)):
+            with procfs.standing_still(worker_of(server)):
                 sock.send(b"good-bye")
                 sock.close()
     assert ask(server, b"x") == b"x"
@@ -781,7 +769,7 @@ def test_a_reply_that_cannot_be_sent_does_not_hold_others(start, network):
     """There is no way back to the forged ones."""
     server = start("--udp", listen=["127.0.0.1"])
     with socket_to(server) as sock:
-        with standing_still(worker_of(server)):
+        with procfs.standing_still(worker_of(server)):
             for number in range(3):
                 forge("192.0.2.99", 4711, "127.0.0.1", server.port)
                 sock.send(b"%d" % number)

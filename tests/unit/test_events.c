@@ -94,7 +94,7 @@ refused_says_the_limit(void **state)
 	    "refused 192.0.2.7:50313: 64 clients from 192.0.2.7 already\n");
 	event_refused_many(&v6, "2001:db8::/64", 1);
 	assert_string_equal(capture_text(),
-	    "refused [2001:db8::7]:50313: 1 clients from 2001:db8::/64 "
+	    "refused [2001:db8::7]:50313: 1 client from 2001:db8::/64 "
 	    "already\n");
 	event_refused_fast(&v4, "192.0.2.7", 10);
 	assert_string_equal(capture_text(),
