@@ -63,8 +63,8 @@ event_refused_many(const struct address *peer, const char *source, int limit)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
-	log_info("refused %s: %d clients from %s already",
-	    address_format(peer, text), limit, source);
+	log_info("refused %s: %d client%s from %s already",
+	    address_format(peer, text), limit, limit == 1 ? "" : "s", source);
 }
 
 void

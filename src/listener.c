@@ -47,7 +47,11 @@ resolve(struct listeners *ls, size_t spec, const char *host, uint16_t port,
 	    getaddrinfo(host[0] != '\0' ? host : NULL, service, &hints, &list);
 
 	if (gai != 0) {
-		log_error("cannot listen on %s: %s", host,
+		const char *by = family == AF_INET ? " by --ipv4 (-4)"
+		    : family == AF_INET6	   ? " by --ipv6 (-6)"
+						   : "";
+
+		log_error("cannot listen on %s%s: %s", host, by,
 		    gai == EAI_SYSTEM ? strerror(errno) : gai_strerror(gai));
 		return EX_UNAVAILABLE;
 	}
@@ -120,8 +124,9 @@ reject_stream(int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == -1)
 		return strerror(errno);
-	return listens ? NULL
-		       : "it does not listen; does its unit have Accept=yes?";
+	return listens
+	    ? NULL
+	    : "it does not listen; for a unit with Accept=yes there is --inetd";
 }
 
 /* The same of any socket, which is asked for its type and address. */

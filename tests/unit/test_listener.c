@@ -368,8 +368,9 @@ what_cannot_be_resolved_is_named(void **state)
 		{ "127.0.0.1 again.test:8", AF_UNSPEC,
 		    "again.test: Temporary failure" },
 		{ "broken.test", AF_UNSPEC, "broken.test: Too many open" },
-		{ "127.0.0.1", AF_INET6, "127.0.0.1: Address family" },
-		{ "::1", AF_INET, "::1: Address family" },
+		{ "127.0.0.1", AF_INET6,
+		    "127.0.0.1 by --ipv6 (-6): Address family" },
+		{ "::1", AF_INET, "::1 by --ipv4 (-4): Address family" },
 		{ "fe80::7%none", AF_UNSPEC, "fe80::7%none: " },
 	};
 
@@ -1302,7 +1303,7 @@ what_cannot_be_served_is_named(void **state)
 		{ make_unix_datagram, "it is neither IPv4 nor IPv6" },
 		{ make_fresh, "it does not listen; " },
 		{ make_bound, "it does not listen; " },
-		{ make_accepted, "it does not listen; does its unit have " },
+		{ make_accepted, "it does not listen; for a unit with " },
 		{ make_pipe, "Socket operation on non-socket" },
 		{ NULL, "Bad file descriptor" },
 	};
