@@ -226,11 +226,16 @@ def no_signal_is_ignored():
 def behind(directory):
     """Start a super-server: behind(its name, *options of echod, ...)."""
     with contextlib.ExitStack() as stack:
+        servers = []
 
         def start(name, *options, **how):
-            return stack.enter_context(SuperServer(name, directory, *options, **how))
+            server = SuperServer(name, directory, *options, **how)
+            servers.append(stack.enter_context(server))
+            return server
 
         yield start
+        for server in servers:  # a sanitizer that is killed at its work reports it
+            server.wait_until_alone()
 
 
 @those()
