@@ -19,13 +19,12 @@
 #include "echod/systemd.h"
 
 /* The end of what --check says. */
-static int
+static void
 say_user(const struct identity *id)
 {
 	if (id->change)
 		printf(" as user %s", id->name);
 	puts("");
-	return EX_OK;
 }
 
 /* --check: all that can be told without serving. */
@@ -38,7 +37,8 @@ check(struct listeners *ls, const struct identity *id)
 	if (status != 0)
 		return status;
 	printf("echod would listen on %s", listeners_format(ls, text));
-	return say_user(id);
+	say_user(id);
+	return EX_OK;
 }
 
 /* From the sockets to the end.  ready is for daemon_ready(), -1: none. */
@@ -175,7 +175,8 @@ start_inetd(const struct options *opt, char *const argv[])
 		return status;
 	if (opt->check) {
 		printf("echod would serve the client on standard input");
-		return say_user(&id);
+		say_user(&id);
+		return EX_OK;
 	}
 	if (privilege_is_stuck())
 		return privilege_shed(argv);

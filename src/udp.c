@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "echod/signals.h"
 #include "echod/socket.h"
 #include "echod/sources.h"
+#include "echod/target.h"
 
 enum {
 	BATCH = REPLIES_MAX,
@@ -26,26 +26,18 @@ enum {
 	STRIDE = DATAGRAM_SIZE + 1536,
 	PORT_RESERVED = 1024, /* below it are services, which may answer */
 	ROUNDS = 16, /* of batches, until signals are looked at */
-	/* All that a queue holds: twice its size, by 512 bytes and more each.
-	 */
+	/* All that a queue holds: twice its size, 512 bytes and more each. */
 	LAST_BATCHES = 2 * SOCKET_QUEUE_SIZE / 512 / BATCH,
 };
 
 #define REPORT_INTERVAL (1 * CLOCK_SECOND)
-
-/* Where a datagram was sent to, of both families: one of the two is used. */
-union control {
-	struct cmsghdr align;
-	char in[CMSG_SPACE(sizeof(struct in_pktinfo)) +
-	    CMSG_SPACE(sizeof(struct in6_pktinfo)) + REPLIES_ROOM];
-};
 
 /* A batch: each datagram has its place in all of these. */
 struct batch {
 	struct mmsghdr msg[BATCH];
 	struct iovec iov[BATCH];
 	struct address from[BATCH];
-	union control control[BATCH];
+	union target_control control[BATCH];
 	char data[BATCH][STRIDE];
 };
 
@@ -59,111 +51,6 @@ struct work {
 	bool reportable;
 	int64_t report_next;
 };
-
-/* What a datagram says about where it was sent to. */
-struct target {
-	bool known, alone; /* not multicast or broadcast */
-	int family; /* of addr */
-	union {
-		struct in_addr in;
-		struct in6_addr in6;
-	};
-	unsigned interface;
-};
-
-/*
- * The two addresses differ for a broadcast.  The second one is not known of
- * what arrived before the socket was ours.
- */
-static bool
-is_for_us_alone(const struct in_pktinfo *info)
-{
-	const in_addr_t to = ntohl(info->ipi_addr.s_addr);
-
-	if (info->ipi_spec_dst.s_addr == htonl(INADDR_ANY))
-		return !IN_MULTICAST(to) && to != INADDR_BROADCAST;
-	return info->ipi_addr.s_addr == info->ipi_spec_dst.s_addr;
-}
-
-/* Whether it is whole, and such a message. */
-static bool
-is(const struct cmsghdr *c, int level, int type, size_t size)
-{
-	return c->cmsg_level == level && c->cmsg_type == type &&
-	    c->cmsg_len >= CMSG_LEN(size);
-}
-
-/*
- * A socket of IPv6 that takes IPv4, too, tells both: then the address is an
- * IPv4-mapped one, and only the one of IPv4 says whether it is a broadcast.
- */
-static struct target
-target_of(struct msghdr *msg)
-{
-	/* What is cut short may be what says that it is not for us alone. */
-	struct target target = { .alone = (msg->msg_flags & MSG_CTRUNC) == 0 };
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
-	     c = CMSG_NXTHDR(msg, c)) {
-		if (is(c, IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo))) {
-			struct in_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			target.alone &= is_for_us_alone(&info);
-			if (target.known)
-				continue;
-			target.known = true;
-			target.family = AF_INET;
-			target.in = info.ipi_addr;
-		} else if (is(c, IPPROTO_IPV6, IPV6_PKTINFO,
-			       sizeof(struct in6_pktinfo))) {
-			struct in6_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			target.alone &= !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
-			target.known = true;
-			target.family = AF_INET6;
-			target.in6 = info.ipi6_addr;
-			target.interface = info.ipi6_ifindex;
-		}
-	}
-	return target;
-}
-
-/* Let the reply go out from where the request came to. */
-static void
-reply_from(struct msghdr *msg, const struct target *target)
-{
-	struct cmsghdr *c = msg->msg_control;
-
-	if (!target->known) {
-		msg->msg_control = NULL;
-		msg->msg_controllen = 0;
-		return;
-	}
-	if (target->family == AF_INET) {
-		/* Of all interfaces: the way back may be another. */
-		const struct in_pktinfo info = { .ipi_spec_dst = target->in };
-
-		c->cmsg_level = IPPROTO_IP;
-		c->cmsg_type = IP_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		msg->msg_controllen = CMSG_SPACE(sizeof(info));
-	} else {
-		const struct in6_pktinfo info = {
-			.ipi6_addr = target->in6,
-			.ipi6_ifindex =
-			    IN6_IS_ADDR_LINKLOCAL(&target->in6) ? target->interface : 0,
-		};
-
-		c->cmsg_level = IPPROTO_IPV6;
-		c->cmsg_type = IPV6_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		msg->msg_controllen = CMSG_SPACE(sizeof(info));
-	}
-}
 
 /* Whether a reply could come to somebody who answers it. */
 static bool
@@ -221,7 +108,7 @@ answer(struct work *w, size_t i, int64_t at)
 		return false;
 	}
 	b->iov[i].iov_len = b->msg[i].msg_len;
-	reply_from(msg, &target);
+	target_reply_from(msg, &target);
 	return true;
 }
 
