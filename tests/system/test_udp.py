@@ -63,9 +63,12 @@ def test_it_takes_no_network_of_its_own(machine, socket, service):
 
 
 def test_as_many_sockets_as_it_may_have(machine, service):
-    """TCP and UDP on 32 addresses."""
-    hosts = [f"127.0.0.{number}" for number in range(1, 33)]
-    service.set_options(" ".join(["--udp", *(f"--listen={host}" for host in hosts)]))
+    """64: IPv4 and IPv6, TCP and UDP, of 16 ports."""
+    ports = range(8001, 8017)
+    service.set_options(" ".join(["--udp", *(f"--listen=:{port}" for port in ports)]))
     service.start()
-    for host in hosts:
-        assert ask(machine, b"hello", host) == b"hello"
+    for port in ports:
+        for host in "127.0.0.1", "::1":
+            assert ask(machine, b"hello", host, port) == b"hello"
+            with machine.connect(host, port) as client:
+                assert clients.exchange(client, b"hello") == b"hello"
