@@ -14,8 +14,8 @@ enum { INTERFACE = 7 };
 /* A message with room for what is added. */
 struct letter {
 	struct msghdr msg;
-	union target_control control;
 	size_t used;
+	union target_control control;
 };
 
 static void
