@@ -14,6 +14,7 @@ import pytest
 
 import clients
 import packages
+from clients import MIB
 from echod import LOOPBACK, ROOT
 from waiting import DEADLINE, Lines, wait_until
 
@@ -92,6 +93,8 @@ class Site:
         self._directory = directory
         self._start = start
         self._balancer = self.hosts["balancer"]
+        for host in self.hosts.values():
+            host.limit_receive_buffers(4 * MIB)
         self._balancer.add("lo", f"{BALANCER}/32")
         for name, *addresses in ("east", EAST), ("west", WEST), ("clients", *SOURCES):
             host = self.hosts[name]

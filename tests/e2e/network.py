@@ -5,10 +5,12 @@ import ctypes
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 CLONE_NEWNET = 0x40000000  # of <sched.h>
+TCP_RMEM = Path("/proc/sys/net/ipv4/tcp_rmem")
 
 
 class Host:
@@ -29,6 +31,11 @@ class Host:
         with _keeping_the_namespace():
             _change_namespace("setns", self._namespace, CLONE_NEWNET)
             yield self
+
+    def limit_receive_buffers(self, size):
+        """Those of TCP: they grow up to 32 MiB, on each host of the way, if they may."""
+        with self.inside(), contextlib.suppress(OSError):  # /proc/sys may be read-only
+            TCP_RMEM.write_text(f"4096 131072 {size}")
 
     def ip(self, *words):
         """Run ip(8) there."""
