@@ -122,19 +122,30 @@ unified(const struct address *addr)
 	return all;
 }
 
+/* An IPv4-mapped one as IPv4.  Returns whether it was one. */
+static bool
+write_ip(const struct in6_addr *all, char ip[static INET6_ADDRSTRLEN])
+{
+	const bool mapped = IN6_IS_ADDR_V4MAPPED(all);
+
+	if (mapped)
+		inet_ntop(AF_INET, &all->s6_addr[12], ip, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, all, ip, INET6_ADDRSTRLEN);
+	return mapped;
+}
+
 char *
 address_format(const struct address *addr, char text[static ADDRESS_TEXT_SIZE])
 {
 	const struct in6_addr all = unified(addr);
 	char ip[INET6_ADDRSTRLEN], scope[sizeof("%4294967295")] = "";
 
-	if (IN6_IS_ADDR_V4MAPPED(&all)) {
-		inet_ntop(AF_INET, &all.s6_addr[12], ip, sizeof(ip));
+	if (write_ip(&all, ip)) {
 		snprintf(
 		    text, ADDRESS_TEXT_SIZE, "%s:%u", ip, address_port(addr));
 		return text;
 	}
-	inet_ntop(AF_INET6, &all, ip, sizeof(ip));
 	if (addr->in6.sin6_scope_id != 0)
 		snprintf(scope, sizeof(scope), "%%%u", addr->in6.sin6_scope_id);
 	snprintf(text, ADDRESS_TEXT_SIZE, "[%s%s]:%u", ip, scope,
@@ -226,16 +237,12 @@ char *
 address_format_source(const struct in6_addr *source, int prefix,
     char text[static ADDRESS_TEXT_SIZE])
 {
-	if (IN6_IS_ADDR_V4MAPPED(source)) {
-		inet_ntop(
-		    AF_INET, &source->s6_addr[12], text, ADDRESS_TEXT_SIZE);
-		return text;
-	}
-
 	char ip[INET6_ADDRSTRLEN];
 
-	inet_ntop(AF_INET6, source, ip, sizeof(ip));
-	snprintf(text, ADDRESS_TEXT_SIZE, "%s/%d", ip, prefix);
+	if (write_ip(source, ip))
+		snprintf(text, ADDRESS_TEXT_SIZE, "%s", ip);
+	else
+		snprintf(text, ADDRESS_TEXT_SIZE, "%s/%d", ip, prefix);
 	return text;
 }
 

@@ -53,8 +53,7 @@ ending_of(int status, bool cut_off)
 
 		if (sig == SIGKILL && cut_off)
 			return ending_as(SESSION_CUT_OFF);
-		if (sig ==
-		    SIGKILL) /* by the administrator, or for its memory */
+		if (sig == SIGKILL) /* somebody meant it, or memory ran out */
 			e.priority = LOG_WARNING;
 		snprintf(e.why, sizeof(e.why), "killed by signal %d (%s)", sig,
 		    strsignal(sig));
